@@ -1,0 +1,1 @@
+"""REST and WebSocket over signals, live and stored."""

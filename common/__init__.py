@@ -1,0 +1,1 @@
+"""What two or more packages need. Imports nothing from the other packages."""

@@ -1,0 +1,162 @@
+"""Records as columns: the one in-memory form between the log, the engine and the tables.
+
+A :class:`Batch` holds ``length`` records of one schema as NumPy arrays. Values under a cleared ``valid`` bit are
+unspecified (the codec writes zeros). Nothing here copies unless it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from common.errors import InvariantError
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One field of a batch.
+
+    ``values``: int64 (long), int32 (int, and enum as the symbol's index), float64 (double), bool (boolean), uint8 (the UTF-8 bytes of
+    all strings, end to end) or int32 (the items of all arrays, end to end).
+    ``valid``: bool[length], or None when the field is not nullable.
+    ``offsets``: int64[length + 1] into ``values`` for strings and arrays, else None.
+    """
+
+    values: NDArray[np.generic]
+    valid: NDArray[np.bool_] | None = None
+    offsets: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.values) if self.offsets is None else len(self.offsets) - 1
+
+    def take(self, index: NDArray[np.int64]) -> Column:
+        """The records at ``index``, in that order (copies)."""
+        valid = None if self.valid is None else self.valid[index]
+        if self.offsets is None:
+            return Column(self.values[index], valid)
+        starts = self.offsets[:-1][index]
+        sizes = self.offsets[1:][index] - starts
+        offsets = np.zeros(len(index) + 1, np.int64)
+        np.cumsum(sizes, out=offsets[1:])
+        within = np.arange(offsets[-1], dtype=np.int64) - np.repeat(offsets[:-1], sizes)
+        return Column(self.values[np.repeat(starts, sizes) + within], valid, offsets)
+
+    def slice(self, start: int, stop: int) -> Column:
+        """Records ``start`` to ``stop`` (views)."""
+        valid = None if self.valid is None else self.valid[start:stop]
+        if self.offsets is None:
+            return Column(self.values[start:stop], valid)
+        first, last = self.offsets[start], self.offsets[stop]
+        return Column(self.values[first:last], valid, self.offsets[start : stop + 1] - first)
+
+
+def strings(items: Sequence[str | None]) -> Column:
+    """A string column from Python strings; nullable when any item is None."""
+    encoded = [b"" if item is None else item.encode() for item in items]
+    offsets = np.zeros(len(items) + 1, np.int64)
+    np.cumsum([len(item) for item in encoded], out=offsets[1:])
+    values = np.frombuffer(b"".join(encoded), np.uint8)
+    has_null = any(item is None for item in items)
+    valid = np.array([item is not None for item in items], np.bool_) if has_null else None
+    return Column(values, valid, offsets)
+
+
+def repeated_string(item: str, length: int) -> Column:
+    """A string column that holds the same text ``length`` times."""
+    raw = np.frombuffer(item.encode(), np.uint8)
+    return Column(np.tile(raw, length), None, np.arange(length + 1, dtype=np.int64) * len(raw))
+
+
+def string_list(column: Column) -> list[str | None]:
+    """The Python strings of a string column, None where it is null."""
+    if column.offsets is None:
+        raise InvariantError("string_list needs a string column; this one has no offsets")
+    raw = column.values.tobytes()
+    bounds = column.offsets.tolist()
+    out: list[str | None] = [raw[a:b].decode() for a, b in zip(bounds, bounds[1:], strict=False)]
+    if column.valid is not None:
+        return [item if ok else None for item, ok in zip(out, column.valid.tolist(), strict=True)]
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """``length`` records of the schema ``name`` (a topic's name, e.g. ``futures.mbp10.v1``)."""
+
+    name: str
+    length: int
+    columns: Mapping[str, Column]
+
+    def __post_init__(self) -> None:
+        for field, column in self.columns.items():
+            if len(column) != self.length:
+                raise InvariantError(f"{self.name}: column {field} has {len(column)} records, the batch {self.length}")
+
+    def __getitem__(self, field: str) -> NDArray[np.generic]:
+        return self.columns[field].values
+
+    def take(self, index: NDArray[np.int64]) -> Batch:
+        """The records at ``index``, in that order (copies)."""
+        return Batch(self.name, len(index), {name: column.take(index) for name, column in self.columns.items()})
+
+    def slice(self, start: int, stop: int) -> Batch:
+        """Records ``start`` to ``stop`` (views)."""
+        stop = min(stop, self.length)
+        return Batch(self.name, stop - start, {name: column.slice(start, stop) for name, column in self.columns.items()})
+
+
+def concat(batches: Sequence[Batch]) -> Batch:
+    """One batch from several of the same schema (copies when there is more than one)."""
+    if not batches:
+        raise InvariantError("concat needs at least one batch")
+    if len(batches) == 1:
+        return batches[0]
+    columns = {}
+    for name in batches[0].columns:
+        parts = [batch.columns[name] for batch in batches]
+        values = np.concatenate([part.values for part in parts])
+        valid = None
+        if any(part.valid is not None for part in parts):
+            valid = np.concatenate([np.ones(len(p), np.bool_) if p.valid is None else p.valid for p in parts])
+        offsets = None
+        if parts[0].offsets is not None:
+            sizes = np.concatenate([np.diff(part.offsets) for part in parts if part.offsets is not None])
+            offsets = np.zeros(len(sizes) + 1, np.int64)
+            np.cumsum(sizes, out=offsets[1:])
+        columns[name] = Column(values, valid, offsets)
+    return Batch(batches[0].name, sum(batch.length for batch in batches), columns)
+
+
+def to_arrow(batch: Batch, schema: pa.Schema, symbols: Mapping[str, Sequence[str]]) -> pa.RecordBatch:
+    """The batch as Arrow, in ``schema``'s field order.
+
+    ``symbols`` maps each enum field to its symbols; enums become plain strings, as in the tables.
+    """
+    arrays = []
+    for field in schema:
+        column = batch.columns[field.name]
+        null = None if column.valid is None else pa.array(~column.valid)
+        if field.name in symbols:
+            indices = pa.array(column.values, pa.int32(), mask=None if column.valid is None else ~column.valid)
+            arrays.append(pa.DictionaryArray.from_arrays(indices, pa.array(symbols[field.name])).cast(pa.string()))
+        elif column.offsets is None:
+            mask = None if column.valid is None else ~column.valid
+            arrays.append(pa.array(column.values, field.type, mask=mask))
+        else:
+            offsets = pa.array(column.offsets, pa.int32())
+            if pa.types.is_string(field.type):
+                bitmap = None
+                if null is not None:
+                    bitmap = pa.array(column.valid).buffers()[1]
+                arrays.append(
+                    pa.Array.from_buffers(
+                        pa.string(), batch.length, [bitmap, offsets.buffers()[1], pa.py_buffer(np.ascontiguousarray(column.values))]
+                    )
+                )
+            else:
+                arrays.append(pa.ListArray.from_arrays(offsets, pa.array(column.values, field.type.value_type), mask=null))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,0 +1,111 @@
+"""Where things are: the deployment's settings, from ``breakwater.toml`` and the environment. The only reader of the environment.
+
+What the engine computes with is not here but in :mod:`common.config`. Environment variables win over the file:
+``BREAKWATER_KAFKA_BOOTSTRAP`` sets ``kafka_bootstrap``, and so on. Secrets are ``SecretStr`` and never printed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from common.errors import ConfigError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """One deployment. Every key is also an environment variable with the prefix ``BREAKWATER_``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BREAKWATER_", toml_file="breakwater.toml", frozen=True, extra="forbid", validate_default=True
+    )
+
+    home: Path = Field(
+        default=PROJECT_ROOT / ".breakwater", description="Folder of all local state: broker logs, registry, tables, logs."
+    )
+    cache: Path = Field(
+        default=Path("~/.cache/breakwater"), description="Folder of downloaded parts, shared between checkouts."
+    )
+    config_file: Path | None = Field(default=None, description="TOML file with engine configuration keys (common.config).")
+    profile: str = Field(default="spy", description="Engine profile: a named set of configuration keys.")
+    namespace: str = Field(default="", description="Prefix of all topic names; empty when live, replay.<run_id> in a replay.")
+    complexes: str = Field(default="SPY", description="Complexes that a worker serves, separated by commas.")
+    kafka_bootstrap: str | None = Field(default=None, description="Broker addresses; unset means the local stack's.")
+    kafka_security: str | None = Field(
+        default=None, description="Extra librdkafka settings for all clients, as key=value pairs separated by semicolons."
+    )
+    kafka_sasl_password: SecretStr | None = Field(default=None, description="SASL password, kept apart from kafka_security.")
+    registry_url: str | None = Field(
+        default=None, description="Schema registry base address (Confluent API); unset means the local stack's."
+    )
+    catalog: str = Field(default="breakwater", description="Iceberg catalog name; its properties come the PyIceberg way.")
+    api_host: str = Field(default="127.0.0.1", description="Address the API binds.")
+    api_port: int = Field(default=0, ge=0, le=65535, description="Port the API binds; 0 picks a free one.")
+    health_host: str = Field(default="127.0.0.1", description="Address of each service's health and metrics endpoints.")
+    health_port: int = Field(default=0, ge=0, le=65535, description="Port of them; 0 picks a free one.")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_json: bool = Field(default=True, description="Log as JSON lines; false for reading in a terminal.")
+    sample_data: Path = Field(
+        default=PROJECT_ROOT.parent / "shared" / "data", description="Folder of real market data for tests."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over environment, environment over the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def lake(self) -> Path:
+        """Folder of the embedded catalog and its tables."""
+        return self.home / "lake"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the services' log files."""
+        return self.home / "logs"
+
+    @property
+    def complex_names(self) -> tuple[str, ...]:
+        """The complexes as a tuple, in the order given."""
+        return tuple(part.strip() for part in self.complexes.split(",") if part.strip())
+
+
+@cache
+def settings() -> Settings:
+    """The process's settings, read once. Raises ConfigError that names each offending key."""
+    try:
+        loaded = Settings()
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
+        raise ConfigError(
+            f"settings cannot be used: {problems}", hint="Correct breakwater.toml or the BREAKWATER_ variables."
+        ) from None
+    return loaded.model_copy(update={"home": loaded.home.expanduser().resolve(), "cache": loaded.cache.expanduser().resolve()})
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """This process's environment for a child, with changes. Keeps the reading of the environment in one place."""
+    return {**os.environ, **changes}
+
+
+def environment_with_prefix(prefix: str) -> Mapping[str, str]:
+    """Variables whose names start with ``prefix``, without it (engine configuration keys, for one)."""
+    return {key.removeprefix(prefix): value for key, value in sorted(os.environ.items()) if key.startswith(prefix)}

@@ -1,0 +1,1 @@
+"""What the platform runs on: the local stack, compose files, dashboards."""

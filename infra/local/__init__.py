@@ -1,0 +1,1 @@
+"""A real Kafka and schema registry on loopback, without Docker."""

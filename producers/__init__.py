@@ -1,0 +1,1 @@
+"""Vendor data in: parse, stamp, publish. One module per vendor."""
