@@ -106,7 +106,9 @@ class Batch:
     def slice(self, start: int, stop: int) -> Batch:
         """Records ``start`` to ``stop`` (views)."""
         stop = min(stop, self.length)
-        return Batch(self.name, stop - start, {name: column.slice(start, stop) for name, column in self.columns.items()})
+        return Batch(
+            self.name, stop - start, {name: column.slice(start, stop) for name, column in self.columns.items()}
+        )
 
 
 def concat(batches: Sequence[Batch]) -> Batch:
@@ -154,9 +156,13 @@ def to_arrow(batch: Batch, schema: pa.Schema, symbols: Mapping[str, Sequence[str
                     bitmap = pa.array(column.valid).buffers()[1]
                 arrays.append(
                     pa.Array.from_buffers(
-                        pa.string(), batch.length, [bitmap, offsets.buffers()[1], pa.py_buffer(np.ascontiguousarray(column.values))]
+                        pa.string(),
+                        batch.length,
+                        [bitmap, offsets.buffers()[1], pa.py_buffer(np.ascontiguousarray(column.values))],
                     )
                 )
             else:
-                arrays.append(pa.ListArray.from_arrays(offsets, pa.array(column.values, field.type.value_type), mask=null))
+                arrays.append(
+                    pa.ListArray.from_arrays(offsets, pa.array(column.values, field.type.value_type), mask=null)
+                )
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

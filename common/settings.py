@@ -32,24 +32,34 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(
-        default=PROJECT_ROOT / ".breakwater", description="Folder of all local state: broker logs, registry, tables, logs."
+        default=PROJECT_ROOT / ".breakwater",
+        description="Folder of all local state: broker logs, registry, tables, logs.",
     )
     cache: Path = Field(
         default=Path("~/.cache/breakwater"), description="Folder of downloaded parts, shared between checkouts."
     )
-    config_file: Path | None = Field(default=None, description="TOML file with engine configuration keys (common.config).")
+    config_file: Path | None = Field(
+        default=None, description="TOML file with engine configuration keys (common.config)."
+    )
     profile: str = Field(default="spy", description="Engine profile: a named set of configuration keys.")
-    namespace: str = Field(default="", description="Prefix of all topic names; empty when live, replay.<run_id> in a replay.")
+    namespace: str = Field(
+        default="", description="Prefix of all topic names; empty when live, replay.<run_id> in a replay."
+    )
     complexes: str = Field(default="SPY", description="Complexes that a worker serves, separated by commas.")
     kafka_bootstrap: str | None = Field(default=None, description="Broker addresses; unset means the local stack's.")
     kafka_security: str | None = Field(
-        default=None, description="Extra librdkafka settings for all clients, as key=value pairs separated by semicolons."
+        default=None,
+        description="Extra librdkafka settings for all clients, as key=value pairs separated by semicolons.",
     )
-    kafka_sasl_password: SecretStr | None = Field(default=None, description="SASL password, kept apart from kafka_security.")
+    kafka_sasl_password: SecretStr | None = Field(
+        default=None, description="SASL password, kept apart from kafka_security."
+    )
     registry_url: str | None = Field(
         default=None, description="Schema registry base address (Confluent API); unset means the local stack's."
     )
-    catalog: str = Field(default="breakwater", description="Iceberg catalog name; its properties come the PyIceberg way.")
+    catalog: str = Field(
+        default="breakwater", description="Iceberg catalog name; its properties come the PyIceberg way."
+    )
     api_host: str = Field(default="127.0.0.1", description="Address the API binds.")
     api_port: int = Field(default=0, ge=0, le=65535, description="Port the API binds; 0 picks a free one.")
     health_host: str = Field(default="127.0.0.1", description="Address of each service's health and metrics endpoints.")
@@ -98,7 +108,9 @@ def settings() -> Settings:
         raise ConfigError(
             f"settings cannot be used: {problems}", hint="Correct breakwater.toml or the BREAKWATER_ variables."
         ) from None
-    return loaded.model_copy(update={"home": loaded.home.expanduser().resolve(), "cache": loaded.cache.expanduser().resolve()})
+    return loaded.model_copy(
+        update={"home": loaded.home.expanduser().resolve(), "cache": loaded.cache.expanduser().resolve()}
+    )
 
 
 def child_environment(**changes: str) -> dict[str, str]:
