@@ -1,0 +1,128 @@
+"""The Iceberg catalog's one owner: where the tables are, how they are opened and read.
+
+Without configuration the catalog is embedded: a SQLite file and local Parquet files under ``<home>/lake``, shared by
+the sink (the only writer of rows) and any number of readers in other processes. A catalog of the same name configured
+the PyIceberg way (``PYICEBERG_CATALOG__BREAKWATER__URI`` and so on, or ``.pyiceberg.yaml``) replaces it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.catalog import load_catalog as load_configured_catalog
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression
+from pyiceberg.table import Table
+from pyiceberg.utils.config import Config
+
+from common import topics
+from common.errors import InputError, UnavailableError
+from common.settings import settings
+
+TABLES: dict[str, str] = {
+    topics.FUTURES_MBP10: "bronze.futures_mbp10",
+    topics.FUTURES_TRADES: "bronze.futures_trades",
+    topics.FEATURES: "gold.levels_features",
+    topics.SIGNALS: "gold.levels_signals",
+}
+"""The table of each stored topic (the topic's name without a namespace)."""
+
+SQLITE_TIMEOUT_S = 60
+"""How long a process waits for another one's commit in the embedded catalog; commits take milliseconds."""
+
+
+def open_catalog() -> Catalog:
+    """The deployment's catalog; one per process, safe to use from several threads.
+
+    Raises UnavailableError when it cannot be opened.
+    """
+    name = settings().catalog
+    if Config().get_catalog_config(name):
+        return _configured(name)
+    return _embedded(name, settings().lake)
+
+
+def load_table(name: str) -> Table | None:
+    """The newest state of the table ``bronze.futures_mbp10`` and the like; None while it does not exist."""
+    try:
+        return open_catalog().load_table(name)
+    except (NoSuchTableError, NoSuchNamespaceError):
+        return None
+
+
+def table_names() -> list[str]:
+    """The names of all tables that exist, sorted."""
+    catalog = open_catalog()
+    return sorted(
+        ".".join(identifier) for namespace in catalog.list_namespaces() for identifier in catalog.list_tables(namespace)
+    )
+
+
+def scan(
+    name: str,
+    row_filter: str | BooleanExpression | None = None,
+    columns: Sequence[str] | None = None,
+    *,
+    snapshot_id: int | None = None,
+    limit: int | None = None,
+) -> pa.Table:
+    """The rows of a table as Arrow, in no particular order.
+
+    ``row_filter`` is a PyIceberg expression or its text (``"ts_event_ns >= 1 and level_id = 'ROUND_480'"``); it prunes
+    files by partition and column bounds before anything is read. ``snapshot_id`` reads the table as it was, None as it
+    is now. Raises InputError when there is no such table.
+    """
+    table = load_table(name)
+    if table is None:
+        known = ", ".join(table_names())
+        raise InputError(
+            f"there is no table {name!r}",
+            hint=f"The tables are: {known}"
+            if known
+            else "No table exists yet; the sink makes them (./breakwater demo).",
+        )
+    return table.scan(
+        row_filter=AlwaysTrue() if row_filter is None else row_filter,
+        selected_fields=("*",) if columns is None else tuple(columns),
+        snapshot_id=snapshot_id,
+        limit=limit,
+    ).to_arrow()
+
+
+@cache
+def _configured(name: str) -> Catalog:
+    try:
+        return load_configured_catalog(name)
+    except Exception as error:
+        raise UnavailableError(
+            f"the Iceberg catalog {name!r} cannot be opened: {error}",
+            hint=f"Check PYICEBERG_CATALOG__{name.upper()}__* or .pyiceberg.yaml.",
+        ) from error
+
+
+@cache
+def _embedded(name: str, lake: Path) -> Catalog:
+    warehouse = lake / "warehouse"
+    warehouse.mkdir(parents=True, exist_ok=True)
+    database = lake / "catalog.db"
+    # PyIceberg makes its tables with a check and then a create: two processes at once would trip over each other.
+    with _locked(lake / "catalog.lock"):
+        with closing(sqlite3.connect(database, timeout=SQLITE_TIMEOUT_S)) as connection:
+            # Readers never wait for the writer, nor the writer for them. The mode is kept in the file.
+            connection.execute("PRAGMA journal_mode=WAL")
+        return SqlCatalog(name, uri=f"sqlite:///{database}?timeout={SQLITE_TIMEOUT_S}", warehouse=warehouse.as_uri())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
