@@ -144,6 +144,9 @@ class EngineConfig(BaseModel):
     LATENESS_FUTURES_S: float = _key(0.0, "s", "DESIGN 4.1", "Time by which futures events are applied later.", ge=0)
     LATENESS_STOCKS_S: float = _key(0.05, "s", "DESIGN 4.1", "Time by which stock events are applied later.", ge=0)
     LATENESS_OPTIONS_S: float = _key(0.25, "s", "DESIGN 4.1", "Time by which option events are applied later.", ge=0)
+    ES_PAUSE_S: float = _key(
+        60.0, "s", "decisions.md", "No rows are published after ES has been silent for longer, until it speaks again.", gt=0
+    )
     ES_STALE_MS: int = _key(5_000, "ms", "decisions.md", "ES is stale when its book has not changed for longer.", gt=0)
 
     @model_validator(mode="after")

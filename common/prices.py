@@ -1,0 +1,43 @@
+"""Dollars to integer ticks and back: the only place where a price changes its form.
+
+Outside the engine a price is a double in dollars (index points for ES); inside it is an integer number of ticks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+ES_TICK_SIZE = 0.25
+"""USD per index point: CME's minimum price increment of the E-mini S&P 500 future."""
+ES_MULTIPLIER = 50.0
+"""USD per index point and contract."""
+ABSENT = np.int64(-(2**31))
+"""The tick of a price that is not there."""
+
+_ON_GRID = 1e-6
+
+
+@njit(cache=True, nogil=True)
+def tick_of(dollars: float, tick_size: float) -> int:
+    """The tick of one price; ABSENT when it is not on the tick grid (within a millionth of a tick)."""
+    exact = dollars / tick_size
+    nearest = np.floor(exact + 0.5)
+    if not abs(exact - nearest) <= _ON_GRID:
+        return -(2**31)
+    return int(nearest)
+
+
+def to_ticks(dollars: NDArray[np.float64], tick_size: float = ES_TICK_SIZE) -> NDArray[np.int64]:
+    """Ticks of many prices; ABSENT where a price is not on the tick grid or not a number."""
+    with np.errstate(invalid="ignore"):
+        exact = dollars / tick_size
+        nearest = np.floor(exact + 0.5)
+        good = np.abs(exact - nearest) <= _ON_GRID
+    return np.where(good, nearest, float(ABSENT)).astype(np.int64)
+
+
+def to_dollars(ticks: NDArray[np.int64], tick_size: float = ES_TICK_SIZE) -> NDArray[np.float64]:
+    """Prices of many ticks, in dollars. Exact for ES, whose tick is a binary fraction."""
+    return ticks.astype(np.float64) * tick_size

@@ -1,0 +1,42 @@
+"""The barrier's state from its flows (DESIGN 4.5, core.md "Barrier Engine: State Classification Logic")."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from common import schemas
+
+STATES = schemas.load("levels.features.v1").field("barrier_state").symbols
+NEUTRAL = STATES.index("NEUTRAL")
+VACUUM = STATES.index("VACUUM")
+WALL = STATES.index("WALL")
+ABSORPTION = STATES.index("ABSORPTION")
+CONSUMED = STATES.index("CONSUMED")
+WEAK = STATES.index("WEAK")
+
+
+@njit(cache=True, nogil=True)
+def replenishment(added: int, removed: int, cap: float) -> float:
+    """Added over removed, at most ``cap``; 0 when nothing moved."""
+    if removed == 0:
+        return cap if added > 0 else 0.0
+    return min(cap, added / removed)
+
+
+@njit(cache=True, nogil=True)
+def classify(p, added: int, canceled: int, filled: int, hidden: int, depth_rank: float) -> int:  # type: ignore[no-untyped-def]
+    """The state of a visible zone. ``depth_rank`` NaN when there is too little history for WEAK."""
+    delta = added - canceled - filled
+    ratio = replenishment(added, canceled + filled, p.replenish_cap)
+    if ratio < p.r_vac and delta < -p.f_thresh:
+        # core.md's order: taken liquidity is CONSUMED only when it was not this one-sided
+        return VACUUM
+    if ratio > p.r_wall and delta > p.f_thresh:
+        return WALL
+    if delta < -p.f_thresh and filled > canceled:
+        return CONSUMED
+    if (delta >= 0 and filled + hidden >= p.absorb_min_filled) or (hidden > p.f_thresh and delta > -p.f_thresh):
+        return ABSORPTION
+    if depth_rank < p.weak_percentile:
+        return WEAK
+    return NEUTRAL

@@ -1,0 +1,177 @@
+"""What became of displayed liquidity: per record, per tick, per side (DESIGN 4.5, plan §5.1.1).
+
+A tick's change counts only when the tick is visible in both books. Lost depth is filled up to the passive volume that traded at that
+tick at the same ts_event, the rest was pulled; volume beyond the lost depth was hidden or replenished. Sums over W_b are running
+totals: a log of (bucket, side, tick) entries is added on arrival and subtracted when it leaves the window, so they are exact.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from processors.engine.state import (
+    ADDED,
+    ASK,
+    BID,
+    CANCELED,
+    DEPTH,
+    FILLED,
+    HIDDEN,
+    TICK_MASK,
+    TICKS,
+    Arrays,
+)
+
+MISSING = -(2**31)
+
+
+@njit(cache=True, nogil=True)
+def add_flow(st: Arrays, bucket: int, key: int, component: int, amount: int) -> None:
+    """Count ``amount`` contracts for a (side, tick) key in a bucket. The caller keeps room in the log."""
+    s = st.scalars[0]
+    mask = len(st.flow_bucket) - 1
+    entry = st.flow_last[key]
+    if entry < s.flow_tail or st.flow_bucket[entry & mask] != bucket:
+        entry = s.flow_head
+        s.flow_head += 1
+        slot = entry & mask
+        st.flow_bucket[slot] = bucket
+        st.flow_key[slot] = key
+        st.flow_amount[slot, :] = 0
+        st.flow_last[key] = entry
+    st.flow_amount[entry & mask, component] += amount
+    st.flow_total[key, component] += amount
+
+
+@njit(cache=True, nogil=True)
+def expire_flows(st: Arrays, oldest_bucket: int) -> None:
+    """Take every entry of a bucket before ``oldest_bucket`` out of the totals."""
+    s = st.scalars[0]
+    mask = len(st.flow_bucket) - 1
+    while s.flow_tail < s.flow_head:
+        slot = s.flow_tail & mask
+        if st.flow_bucket[slot] >= oldest_bucket:
+            break
+        key = st.flow_key[slot]
+        for component in range(4):
+            st.flow_total[key, component] -= st.flow_amount[slot, component]
+        s.flow_tail += 1
+
+
+@njit(cache=True, nogil=True)
+def add_pending(st: Arrays, side: int, tick: int, size: int) -> None:
+    """Remember volume that traded against resting orders of ``side`` at this ts_event."""
+    s = st.scalars[0]
+    key = side * TICKS + (tick & TICK_MASK)
+    if st.pending[key] < 0:
+        st.pending_key[s.pending_count] = key
+        s.pending_count += 1
+        st.pending[key] = 0
+    st.pending[key] += size
+
+
+@njit(cache=True, nogil=True)
+def flush_pending(st: Arrays, bucket: int) -> None:
+    """The ts_event is over: traded volume that no lost depth explains was hidden or replenished at once."""
+    s = st.scalars[0]
+    for n in range(s.pending_count):
+        key = st.pending_key[n]
+        left = st.pending[key]
+        if left > 0:
+            add_flow(st, bucket, key, HIDDEN, left)
+        st.pending[key] = -1
+    s.pending_count = 0
+
+
+@njit(cache=True, nogil=True)
+def _change(st: Arrays, bucket: int, side: int, tick: int, delta: int) -> None:
+    key = side * TICKS + (tick & TICK_MASK)
+    if delta > 0:
+        add_flow(st, bucket, key, ADDED, delta)
+        return
+    lost = -delta
+    filled = min(lost, st.pending[key])
+    if filled > 0:
+        st.pending[key] -= filled
+        add_flow(st, bucket, key, FILLED, filled)
+    if lost > filled:
+        add_flow(st, bucket, key, CANCELED, lost - filled)
+
+
+@njit(cache=True, nogil=True)
+def compare_books(st: Arrays, bucket: int, new_tick, new_size) -> None:  # type: ignore[no-untyped-def]
+    """Count the changes from the state's last book to a new one. ``new_*`` int64[2, DEPTH], MISSING beyond the levels."""
+    for side in range(2):
+        sign = 1 if side == ASK else -1  # ticks times sign rise from the best price outwards
+        same = True
+        for k in range(DEPTH):
+            if st.book_tick[side, k] != new_tick[side, k] or st.book_size[side, k] != new_size[side, k]:
+                same = False
+                break
+        if same:
+            continue
+        old_last = st.book_tick[side, DEPTH - 1]
+        new_last = new_tick[side, DEPTH - 1]
+        limit = 2**40  # outermost tick (times sign) visible in both books
+        if old_last != MISSING:
+            limit = old_last * sign
+        if new_last != MISSING:
+            limit = min(limit, new_last * sign)
+        a = 0
+        b = 0
+        while True:
+            old_at = st.book_tick[side, a] * sign if a < DEPTH and st.book_tick[side, a] != MISSING else 2**41
+            new_at = new_tick[side, b] * sign if b < DEPTH and new_tick[side, b] != MISSING else 2**41
+            at = min(old_at, new_at)
+            if at > limit:
+                break
+            delta = 0
+            if new_at == at:
+                delta += new_size[side, b]
+                b += 1
+            if old_at == at:
+                delta -= st.book_size[side, a]
+                a += 1
+            if delta != 0:
+                _change(st, bucket, side, at * sign, delta)
+
+
+@njit(cache=True, nogil=True)
+def ofi_at(st: Arrays, k: int) -> int:
+    """Order flow imbalance of book level ``k`` between the last group end and the book now (Cont, Kukanov, Stoikov 2014, eq. 4)."""
+    total = 0
+    old, new = st.end_tick[BID, k], st.book_tick[BID, k]
+    if new >= old:
+        total += st.book_size[BID, k]
+    if new <= old:
+        total -= st.end_size[BID, k]
+    # a missing ask is infinitely far, a missing bid (the sentinel is negative) already is
+    old, new = st.end_tick[ASK, k], st.book_tick[ASK, k]
+    if old == MISSING:
+        old = 2**40
+    if new == MISSING:
+        new = 2**40
+    if new <= old:
+        total -= st.book_size[ASK, k]
+    if new >= old:
+        total += st.end_size[ASK, k]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def zone_depth(st: Arrays, side: int, tick: int, zone_ticks: int) -> int:
+    """Displayed contracts within ``zone_ticks`` of ``tick`` at the last group end; -1 when the zone is not wholly visible."""
+    last = st.end_tick[side, DEPTH - 1]
+    if last != MISSING:
+        if side == BID and tick - zone_ticks < last:
+            return -1
+        if side == ASK and tick + zone_ticks > last:
+            return -1
+    total = 0
+    for k in range(DEPTH):
+        at = st.end_tick[side, k]
+        if at == MISSING:
+            break
+        if abs(at - tick) <= zone_ticks:
+            total += st.end_size[side, k]
+    return total

@@ -1,0 +1,119 @@
+"""Topic columns to what the kernels read: integer ticks, contracts, signs. Bad prices are marked, never raised."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from common import schemas, topics
+from common.columns import Batch, Column
+from common.prices import ES_TICK_SIZE, tick_of
+from processors.engine.flows import MISSING
+from processors.engine.state import DEPTH
+
+_BOOK = schemas.load(topics.FUTURES_MBP10)
+_ACTIONS = _BOOK.field("action").symbols
+ACTION_CLEAR = _ACTIONS.index("CLEAR")
+CHANGES_BOOK = np.array([action in {"ADD", "CANCEL", "MODIFY", "CLEAR"} for action in _ACTIONS], np.bool_)
+"""Actions after which the record's book is new; a trade's record carries the book before it."""
+
+_SELL, _MID, _BUY = (
+    schemas.load(topics.FUTURES_TRADES).field("aggressor").symbols.index(name) for name in ("SELL", "MID", "BUY")
+)
+
+FLAG_LAST, FLAG_SNAPSHOT, FLAG_MAYBE_BAD_BOOK = 128, 32, 8
+
+
+class Books(NamedTuple):
+    """Book records. ``tick`` and ``size`` int64[n, 2, DEPTH], bids first, ``MISSING`` beyond the levels; the rest int64[n]."""
+
+    effective_ns: NDArray[np.int64]
+    event_ns: NDArray[np.int64]
+    instrument_id: NDArray[np.int64]
+    action: NDArray[np.int64]
+    flags: NDArray[np.int64]
+    tick: NDArray[np.int64]
+    size: NDArray[np.int64]
+    ok: NDArray[np.bool_]
+
+
+class Trades(NamedTuple):
+    """Trades. ``sign`` 1 bought, -1 sold, 0 unsigned by the aggressor; all of one length."""
+
+    effective_ns: NDArray[np.int64]
+    event_ns: NDArray[np.int64]
+    instrument_id: NDArray[np.int64]
+    tick: NDArray[np.int64]
+    size: NDArray[np.int64]
+    sign: NDArray[np.int64]
+    ok: NDArray[np.bool_]
+
+
+@njit(cache=True, nogil=True)
+def _fill_level(price, price_valid, size, side, k, tick_size, ticks, sizes, ok) -> None:  # type: ignore[no-untyped-def]
+    for n in range(len(price)):
+        if not price_valid[n]:
+            continue
+        tick = tick_of(price[n], tick_size)
+        if tick == MISSING or size[n] < 0 or (k > 0 and ticks[n, side, k - 1] == MISSING):
+            ok[n] = False  # off the grid, a negative size, or a level behind an absent one
+        ticks[n, side, k] = tick
+        sizes[n, side, k] = size[n]
+
+
+def _valid(column: Column) -> NDArray[np.bool_]:
+    return np.ones(len(column), np.bool_) if column.valid is None else column.valid
+
+
+def _int64(values: NDArray[Any]) -> NDArray[np.int64]:
+    return np.ascontiguousarray(values, np.int64)
+
+
+def _instruments(batch: Batch) -> NDArray[np.int64]:
+    column = batch.columns["instrument_id"]
+    return np.where(_valid(column), column.values, 0).astype(np.int64)
+
+
+def books(batch: Batch) -> Books:
+    """Records of ``futures.mbp10.v1`` for the kernels."""
+    n = batch.length
+    ticks = np.full((n, 2, DEPTH), MISSING, np.int64)
+    sizes = np.zeros((n, 2, DEPTH), np.int64)
+    ok = np.ones(n, np.bool_)
+    for side, name in enumerate(("bid", "ask")):
+        for k in range(DEPTH):
+            price = batch.columns[f"{name}_px_{k + 1}"]
+            size = batch.columns[f"{name}_sz_{k + 1}"]
+            _fill_level(
+                np.ascontiguousarray(price.values, np.float64), _valid(price), np.ascontiguousarray(size.values, np.int32),
+                side, k, ES_TICK_SIZE, ticks, sizes, ok,
+            )  # fmt: skip
+    return Books(
+        _int64(batch["ts_effective_ns"]), _int64(batch["ts_event_ns"]), _instruments(batch), _int64(batch["action"]),
+        _int64(batch["flags"]), ticks, sizes, ok,
+    )  # fmt: skip
+
+
+def trades(batch: Batch) -> Trades:
+    """Records of ``futures.trades.v1`` for the kernels."""
+    price = np.ascontiguousarray(batch["price"], np.float64)
+    exact = np.floor(price / ES_TICK_SIZE + 0.5)
+    on_grid = np.isfinite(price) & (np.abs(price / ES_TICK_SIZE - exact) <= 1e-6)
+    size = _int64(batch["size"])
+    aggressor = batch["aggressor"]
+    sign = (aggressor == _BUY).astype(np.int64) - (aggressor == _SELL).astype(np.int64)
+    return Trades(
+        _int64(batch["ts_effective_ns"]), _int64(batch["ts_event_ns"]), _instruments(batch),
+        np.where(on_grid, exact, 0.0).astype(np.int64), size, sign, on_grid & (size > 0),
+    )  # fmt: skip
+
+
+_NO_TIMES = np.zeros(0, np.int64)
+NO_BOOKS = Books(
+    _NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES,
+    np.zeros((0, 2, DEPTH), np.int64), np.zeros((0, 2, DEPTH), np.int64), np.zeros(0, np.bool_),
+)  # fmt: skip
+NO_TRADES = Trades(_NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES, np.zeros(0, np.bool_))

@@ -1,0 +1,310 @@
+"""Everything the feature engine remembers, in one room: flat arrays that Numba kernels read and write in place.
+
+The state is a deterministic function of the events applied so far. :meth:`State.to_bytes` and :meth:`State.from_bytes` are exact, so that
+a run resumed from a checkpoint goes on with the same bits.
+
+Ticks are ES ticks (0.25 points), sizes contracts, times ns since the epoch. Arrays indexed by tick use ``tick & TICK_MASK``.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.config import NS_PER_MS, NS_PER_S, EngineConfig
+from common.errors import InvariantError
+from common.prices import ABSENT, ES_MULTIPLIER, ES_TICK_SIZE
+from common.sessions import Sessions
+
+FORMAT_VERSION = 1
+
+BID, ASK = 0, 1
+DEPTH = 10
+"""Price levels per side of MBP-10."""
+
+TICKS = 8192
+"""Ticks that per-tick arrays can tell apart: 2,048 points, more than the widest daily price limit within any window."""
+TICK_MASK = TICKS - 1
+
+ADDED, CANCELED, FILLED, HIDDEN = 0, 1, 2, 3
+BOUGHT, SOLD, UNSIGNED = 0, 1, 2
+
+DISTANCES = 24
+"""Distances from the best price for which zone depth is remembered, from -DISTANCE_MIN ticks on."""
+DISTANCE_MIN = 4
+SWEEPS = 256
+LEVELS = 512
+
+_FLOW_CAPACITY = 4096
+_TAPE_CAPACITY = 1024
+
+SCALARS = np.dtype(
+    [
+        ("next_snap_ns", np.int64),  # next point of the snap grid to be decided on; 0 before the first event
+        ("last_snap_ns", np.int64),  # last snap published; 0 before the first
+        ("session", np.int64),  # index into the sessions; -1 before the first
+        ("session_open_ns", np.int64),
+        ("session_close_ns", np.int64),
+        ("session_date", np.int64),
+        ("instrument_id", np.int64),  # the contract followed; -1 before the first book
+        ("instrument_fixed", np.int64),  # 1 once a book of this session named the contract
+        ("book_valid", np.int64),  # 1 when the last book may be compared with the next
+        ("end_valid", np.int64),  # 1 when end_* holds a book of this run of valid books
+        ("continuous", np.int64),  # 1 when the last group ended two-sided and uncrossed
+        ("group_open", np.int64),  # 1 while a group of records has not ended
+        ("group_ts_ns", np.int64),  # ts_event_ns of the group
+        ("book_ts_ns", np.int64),  # effective time of the last book record
+        ("baseline_ts_ns", np.int64),  # effective time of the last baseline
+        ("gap_ts_ns", np.int64),  # effective time of the last known gap; 0 when there was none
+        ("mid2", np.int64),  # best bid plus best ask at the last group end, in ticks; 0 when unknown
+        ("pending_count", np.int64),  # (side, tick) pairs with passive volume not yet explained
+        ("flow_head", np.int64),
+        ("flow_tail", np.int64),
+        ("tape_head", np.int64),
+        ("tape_tail", np.int64),
+        ("ofi_bucket", np.int64),  # bucket of the newest entry of the OFI rings
+        ("mid_count", np.int64),  # consecutive snaps in the mid ring
+        ("depth_count", np.int64),  # snaps written to the depth history
+        ("run_side", np.int64),  # 1 bought, -1 sold, 0 no run
+        ("run_ts_ns", np.int64),
+        ("run_amount", np.int64),  # sum of tick times size
+        ("sweep_head", np.int64),
+        ("sweep_tail", np.int64),
+        ("volume", np.int64),  # contracts traded in the session
+        ("delta", np.int64),  # bought minus sold in the session
+        ("skipped", np.int64),  # records that could not be used (prices off the tick grid)
+        ("level_count", np.int64),
+        ("vwap_sum", np.float64),  # sum of price (SPY dollars) times size over the session
+        ("session_high", np.float64),  # SPY dollars; 0 before the first trade
+        ("session_low", np.float64),
+        ("ratio", np.float64),
+    ],
+    align=True,
+)
+
+PARAMETERS = np.dtype(
+    [
+        ("snap_ns", np.int64),
+        ("flow_snaps", np.int64),
+        ("tape_snaps", np.int64),
+        ("velocity_snaps", np.int64),
+        ("weak_snaps", np.int64),
+        ("weak_min_snaps", np.int64),
+        ("flow_window_ns", np.int64),
+        ("tape_window_ns", np.int64),
+        ("sweep_gap_ns", np.int64),
+        ("stale_ns", np.int64),
+        ("pause_ns", np.int64),
+        ("zone_ticks", np.int64),
+        ("f_thresh", np.int64),
+        ("absorb_min_filled", np.int64),
+        ("barrier_confidence_churn", np.int64),
+        ("tape_confidence_volume", np.int64),
+        ("vwap_enabled", np.int64),
+        ("sweep_min_amount", np.float64),  # SWEEP_MIN_NOTIONAL as a sum of tick times size
+        ("dollars_per_amount", np.float64),
+        ("r_vac", np.float64),
+        ("r_wall", np.float64),
+        ("replenish_cap", np.float64),
+        ("weak_percentile", np.float64),
+        ("monitor_band", np.float64),
+        ("touch_band", np.float64),
+        ("tape_band", np.float64),
+        ("v_ref", np.float64),
+        ("round_spacing", np.float64),
+        ("level_range", np.float64),
+        ("tick_hysteresis", np.float64),
+        ("tick_size", np.float64),
+        ("snap_s", np.float64),
+    ],
+    align=True,
+)
+
+
+class Arrays(NamedTuple):
+    """The state's arrays. Shapes are fixed but for the two logs, which grow by doubling."""
+
+    scalars: NDArray[np.void]  # SCALARS[1]
+    book_tick: NDArray[np.int64]  # [2, DEPTH] last book record; ABSENT beyond its levels
+    book_size: NDArray[np.int64]
+    end_tick: NDArray[np.int64]  # [2, DEPTH] book at the last group end
+    end_size: NDArray[np.int64]
+    pending: NDArray[np.int64]  # [2 * TICKS] passive volume of this ts_event not yet explained by lost depth; -1 when none traded
+    pending_key: NDArray[np.int64]  # [2 * TICKS] which of them are not -1
+    flow_total: NDArray[np.int64]  # [2 * TICKS, 4] running sums over W_b of ADDED, CANCELED, FILLED, HIDDEN
+    flow_last: NDArray[np.int64]  # [2 * TICKS] number of the key's newest log entry
+    flow_bucket: NDArray[np.int64]  # log: snap bucket of an entry
+    flow_key: NDArray[np.int64]
+    flow_amount: NDArray[np.int64]  # [capacity, 4]
+    tape_total: NDArray[np.int64]  # [TICKS, 3] running sums over W_t of BOUGHT, SOLD, UNSIGNED
+    tape_last: NDArray[np.int64]
+    tape_bucket: NDArray[np.int64]
+    tape_key: NDArray[np.int64]
+    tape_amount: NDArray[np.int64]
+    ofi_ring: NDArray[np.int64]  # [flow_snaps, 2] best price and all levels, per bucket
+    mid_ring: NDArray[np.int64]  # [velocity_snaps]
+    depth_history: NDArray[np.int32]  # [2, DISTANCES, weak_snaps] zone depth at snaps, -1 when not visible
+    sweep_ts: NDArray[np.int64]  # [SWEEPS] finished sweeps of falling size, oldest first
+    sweep_side: NDArray[np.int64]
+    sweep_amount: NDArray[np.int64]
+    level_kind: NDArray[np.int64]  # [LEVELS] levels of the session, in order of appearance
+    level_key: NDArray[np.int64]
+    level_tick: NDArray[np.int64]
+    level_direction: NDArray[np.int64]
+    level_seen_ns: NDArray[np.int64]
+
+
+def parameters(config: EngineConfig) -> NDArray[np.void]:
+    """The configuration in the engine's units, as one record."""
+    out = np.zeros(1, PARAMETERS)
+    values: dict[str, Any] = {
+        "snap_ns": config.snap_interval_ns,
+        "flow_snaps": config.snaps_of(config.W_b),
+        "tape_snaps": config.snaps_of(config.W_t),
+        "velocity_snaps": config.snaps_of(config.W_v),
+        "weak_snaps": config.snaps_of(config.WEAK_WINDOW_S),
+        "weak_min_snaps": config.snaps_of(config.WEAK_MIN_HISTORY_S),
+        "flow_window_ns": round(config.W_b * NS_PER_S),
+        "tape_window_ns": round(config.W_t * NS_PER_S),
+        "sweep_gap_ns": config.SWEEP_MAX_GAP_MS * NS_PER_MS,
+        "stale_ns": config.ES_STALE_MS * NS_PER_MS,
+        "pause_ns": round(config.ES_PAUSE_S * NS_PER_S),
+        "zone_ticks": config.BARRIER_ZONE_TICKS,
+        "f_thresh": config.F_thresh,
+        "absorb_min_filled": config.ABSORB_MIN_FILLED,
+        "barrier_confidence_churn": config.BARRIER_CONFIDENCE_CHURN,
+        "tape_confidence_volume": config.TAPE_CONFIDENCE_VOLUME,
+        "vwap_enabled": int(config.VWAP_ENABLED),
+        "sweep_min_amount": config.SWEEP_MIN_NOTIONAL / (ES_TICK_SIZE * ES_MULTIPLIER),
+        "dollars_per_amount": ES_TICK_SIZE * ES_MULTIPLIER,
+        "r_vac": config.R_vac,
+        "r_wall": config.R_wall,
+        "replenish_cap": config.REPLENISH_CAP,
+        "weak_percentile": config.WEAK_PERCENTILE,
+        "monitor_band": config.MONITOR_BAND,
+        "touch_band": config.TOUCH_BAND,
+        "tape_band": config.TAPE_BAND,
+        "v_ref": config.V_REF,
+        "round_spacing": config.ROUND_LEVELS_SPACING,
+        "level_range": config.STRIKE_RANGE,
+        "tick_hysteresis": config.LEVEL_TICK_HYSTERESIS,
+        "tick_size": ES_TICK_SIZE,
+        "snap_s": config.snap_interval_ns / NS_PER_S,
+    }
+    for name, value in values.items():
+        out[name] = value
+    return out
+
+
+def _empty_arrays(config: EngineConfig) -> Arrays:
+    scalars = np.zeros(1, SCALARS)
+    scalars["session"] = -1
+    scalars["instrument_id"] = -1
+    scalars["ratio"] = config.RATIO_DEFAULT
+    book = lambda fill: np.full((2, DEPTH), fill, np.int64)  # noqa: E731 - four alike
+    return Arrays(
+        scalars=scalars,
+        book_tick=book(ABSENT),
+        book_size=book(0),
+        end_tick=book(ABSENT),
+        end_size=book(0),
+        pending=np.full(2 * TICKS, -1, np.int64),
+        pending_key=np.zeros(2 * TICKS, np.int64),
+        flow_total=np.zeros((2 * TICKS, 4), np.int64),
+        flow_last=np.full(2 * TICKS, -1, np.int64),
+        flow_bucket=np.zeros(_FLOW_CAPACITY, np.int64),
+        flow_key=np.zeros(_FLOW_CAPACITY, np.int64),
+        flow_amount=np.zeros((_FLOW_CAPACITY, 4), np.int64),
+        tape_total=np.zeros((TICKS, 3), np.int64),
+        tape_last=np.full(TICKS, -1, np.int64),
+        tape_bucket=np.zeros(_TAPE_CAPACITY, np.int64),
+        tape_key=np.zeros(_TAPE_CAPACITY, np.int64),
+        tape_amount=np.zeros((_TAPE_CAPACITY, 3), np.int64),
+        ofi_ring=np.zeros((config.snaps_of(config.W_b), 2), np.int64),
+        mid_ring=np.zeros(config.snaps_of(config.W_v), np.int64),
+        depth_history=np.full((2, DISTANCES, config.snaps_of(config.WEAK_WINDOW_S)), -1, np.int32),
+        sweep_ts=np.zeros(SWEEPS, np.int64),
+        sweep_side=np.zeros(SWEEPS, np.int64),
+        sweep_amount=np.zeros(SWEEPS, np.int64),
+        level_kind=np.zeros(LEVELS, np.int64),
+        level_key=np.zeros(LEVELS, np.int64),
+        level_tick=np.zeros(LEVELS, np.int64),
+        level_direction=np.zeros(LEVELS, np.int64),
+        level_seen_ns=np.zeros(LEVELS, np.int64),
+    )
+
+
+@dataclass
+class State:
+    """The feature engine's memory of one complex. Changed in place by :func:`processors.engine.features.step` only."""
+
+    config: EngineConfig
+    sessions: Sessions
+    underlying: str
+    parameters: NDArray[np.void]
+    hotzones: NDArray[np.float64]
+    arrays: Arrays
+
+    @property
+    def last_snap_ns(self) -> int:
+        """Time of the last published snap; 0 before the first."""
+        return int(self.arrays.scalars["last_snap_ns"][0])
+
+    @property
+    def skipped(self) -> int:
+        """Records that could not be used because a price was off the tick grid."""
+        return int(self.arrays.scalars["skipped"][0])
+
+    def to_bytes(self) -> bytes:
+        """The whole state, exactly; read by :meth:`from_bytes` of the same format version and configuration."""
+        header = {
+            "version": FORMAT_VERSION,
+            "config_hash": self.config.hash,
+            "underlying": self.underlying,
+            "arrays": [[name, list(array.shape), array.dtype.str] for name, array in self.arrays._asdict().items()],
+        }
+        head = json.dumps(header).encode()
+        return b"".join(
+            [struct.pack(">I", len(head)), head, *(np.ascontiguousarray(array).tobytes() for array in self.arrays)]
+        )
+
+    @classmethod
+    def from_bytes(cls, config: EngineConfig, sessions: Sessions, data: bytes) -> State:
+        """The state that :meth:`to_bytes` wrote. Raises InvariantError when it belongs to another version or configuration."""
+        (size,) = struct.unpack_from(">I", data)
+        header = json.loads(data[4 : 4 + size])
+        if header["version"] != FORMAT_VERSION or header["config_hash"] != config.hash:
+            raise InvariantError(
+                f"the engine state has version {header['version']} and configuration {header['config_hash']}, "
+                f"not {FORMAT_VERSION} and {config.hash}",
+                hint="Recompute from the log's beginning, or run with the configuration the state was made with.",
+            )
+        state = initial_state(config, sessions, header["underlying"])
+        at = 4 + size
+        arrays = {}
+        for (name, shape, _), template in zip(header["arrays"], state.arrays, strict=True):
+            count = int(np.prod(shape))
+            end = at + count * template.dtype.itemsize
+            if end > len(data):
+                raise InvariantError(f"the engine state ends within its array {name}")
+            arrays[name] = np.frombuffer(data, template.dtype, count, at).reshape(shape).copy()
+            at = end
+        state.arrays = Arrays(**arrays)
+        return state
+
+
+def initial_state(config: EngineConfig, sessions: Sessions, underlying: str = "SPY") -> State:
+    """The state before the first event."""
+    return State(
+        config=config,
+        sessions=sessions,
+        underlying=underlying,
+        parameters=parameters(config),
+        hotzones=np.array(sorted(set(config.USER_HOTZONES)), np.float64),
+        arrays=_empty_arrays(config),
+    )
