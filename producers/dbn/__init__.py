@@ -1,0 +1,75 @@
+"""Databento's DBN files: reading (:mod:`.file`), parsing (:mod:`.parse`), and both together as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from common.columns import Batch, Column
+from common.errors import InputError
+from producers.dbn.file import AGAIN, DbnFile
+from producers.dbn.parse import TOPICS, BadValueError, parse
+from producers.event_ids import EventIds
+
+CHUNK_RECORDS = 16_384
+
+__all__ = ["CHUNK_RECORDS", "TOPICS", "DbnReader", "read"]
+
+
+class DbnReader:
+    """One DBN file as batches with event ids, in file order.
+
+    Effective times are the sequencer's to fill. A context manager.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = DbnFile(path)
+        self._ids = EventIds()
+        self._damage: InputError | None = None
+        self.path = path
+        self.name = path.name
+        self.topic = TOPICS[self._file.header.schema]
+
+    def __enter__(self) -> DbnReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def read(self, count: int = CHUNK_RECORDS) -> Batch | None:
+        """The next ``count`` records at most, None at the end.
+
+        Raises InputError when the next record is damaged, once every record before it has been handed out.
+        """
+        if self._damage is not None:
+            raise self._damage
+        before = self._file.records
+        records = self._file.read(count)
+        if len(records) == 0:
+            return None
+        while True:
+            try:
+                parsed = parse(self._file.header.schema, records, self._file.header.symbols)
+                break
+            except BadValueError as error:
+                self._damage = InputError(f"{self.path}: record {before + error.index}: {error.problem}", hint=AGAIN)
+                records = records[: error.index]
+                if len(records) == 0:
+                    raise self._damage from None
+        ids = self._ids.assign(parsed.hashes)
+        return Batch(parsed.batch.name, parsed.batch.length, {**parsed.batch.columns, "event_id": Column(ids)})
+
+
+def read(paths: Sequence[Path], chunk_records: int = CHUNK_RECORDS) -> Iterator[Batch]:
+    """The records of each file, one file after the other, as batches of its topic without effective times.
+
+    Raises InputError, after the last good record, for a file that is missing, foreign or damaged.
+    """
+    for path in paths:
+        with DbnReader(path) as reader:
+            while (batch := reader.read(chunk_records)) is not None:
+                yield batch
