@@ -1,9 +1,10 @@
 """The order in which the engine applies events: a k-way merge of partitions that each are monotone in effective time.
 
-Enters: decoded batches of each input in partition order, and promises. Leaves: :class:`Events`, all that lies strictly
-below the smallest promise, in the order (ts_effective_ns, ts_event_ns, venue rank, seq, trade before book, input, offset).
-However the inputs are cut into batches, the concatenation of what leaves is the same. Raises InvariantError when an input
-breaks its own promise: then what has been published can no longer be repeated, and the worker stops.
+Enters: decoded batches of each input in partition order, and promises. Leaves: :class:`Events`, all that lies
+strictly below the smallest promise, in the order (ts_effective_ns, ts_event_ns, venue rank, seq, trade before book,
+input, offset). However the inputs are cut into batches, the concatenation of what leaves is the same. Raises
+InvariantError when an input breaks its own promise: then what has been published can no longer be repeated, and the
+worker stops.
 """
 
 from __future__ import annotations
