@@ -1,0 +1,158 @@
+"""Signals from level features: ``step(config, state, levels.features.v1 rows) -> levels.signals.v1 rows``. Pure.
+
+Each level is judged on its own, from its own few numbers, so any cut of the rows into batches gives the same bytes, and
+a level's state can be stored by itself. A row not later than what its level has seen is a duplicate and is dropped. A
+level starts anew (unseeded smoothers, no holds, NEUTRAL) when it was absent from the previous snap of the grid, when
+the session changes and when its direction flips. While halted nothing moves: smoothers and holds keep their values and
+the signal is NEUTRAL; afterwards they go on as if the halt had taken no time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from common import schemas, topics
+from common.columns import Batch, Column, repeated_string
+from common.config import EngineConfig
+from common.errors import InvariantError
+from processors.engine import notes
+from processors.engine.judge import DOWN, Outputs, Rows, judge, parameters
+from processors.engine.levelstate import SignalState
+
+_SCHEMA = schemas.load(topics.SIGNALS)
+_PASSED_THROUGH = tuple(
+    field.name
+    for field in _SCHEMA.fields
+    if field.name in {given.name for given in schemas.load(topics.FEATURES).fields}
+)
+_READ = (
+    "ts_event_ns",
+    "session_date",
+    "direction",
+    "distance",
+    "ratio",
+    "barrier_state",
+    "barrier_delta_liq",
+    "barrier_added",
+    "barrier_canceled",
+    "barrier_filled",
+    "barrier_visible",
+    "barrier_confidence",
+    "tape_imbalance",
+    "tape_velocity",
+    "tape_sweep_detected",
+    "tape_sweep_direction",
+    "tape_confidence",
+    "tape_volume",
+    "fuel_effect",
+    "fuel_available",
+    "fuel_confidence",
+    "validity_bits",
+    "fuel_net_dealer_gamma",
+)
+"""The columns that the kernel reads, in the order of its Rows, between the slot and gamma's validity."""
+
+
+def initial_state() -> SignalState:
+    """The state before the first row."""
+    return SignalState()
+
+
+@njit(cache=True, nogil=True)
+def _gather(
+    values: NDArray[np.uint8], offsets: NDArray[np.int64], index: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The strings at ``index``, end to end, and their offsets."""
+    out_offsets = np.zeros(len(index) + 1, np.int64)
+    for i in range(len(index)):
+        out_offsets[i + 1] = out_offsets[i] + offsets[index[i] + 1] - offsets[index[i]]
+    out = np.empty(out_offsets[-1], np.uint8)
+    for i in range(len(index)):
+        start = offsets[index[i]]
+        for k in range(out_offsets[i + 1] - out_offsets[i]):
+            out[out_offsets[i] + k] = values[start + k]
+    return out, out_offsets
+
+
+def _strings_at(column: Column, index: NDArray[np.int64]) -> Column:
+    if column.offsets is None:
+        raise InvariantError("a string column has no offsets")
+    values, offsets = _gather(np.ascontiguousarray(column.values).view(np.uint8), column.offsets, index)
+    return Column(values, None if column.valid is None else column.valid[index], offsets)
+
+
+def _validity(column: Column) -> NDArray[np.bool_]:
+    return np.ones(len(column), np.bool_) if column.valid is None else column.valid
+
+
+def _rows(state: SignalState, batch: Batch) -> Rows:
+    gamma_valid = _validity(batch.columns["fuel_net_dealer_gamma"])
+    return Rows._make([state.slots(batch.columns["level_id"]), *(batch[name] for name in _READ), gamma_valid])
+
+
+def _outputs(length: int) -> Outputs:
+    integers = {"signal", "confidence", "runway_direction", "note"}
+    kinds = [np.bool_ if f == "keep" else np.int32 if f in integers else np.float64 for f in Outputs._fields]
+    return Outputs._make([np.zeros(length, kind) for kind in kinds])
+
+
+def _runway(batch: Batch, direction: NDArray[np.int32]) -> dict[str, Column]:
+    """The next level the judged way: the row's up columns, or its down columns."""
+    index = np.arange(batch.length, dtype=np.int64)
+    index[direction == DOWN] += batch.length
+
+    def pick(part: str) -> Column:
+        up, down = batch.columns[f"runway_up_{part}"], batch.columns[f"runway_down_{part}"]
+        valid = None
+        if up.valid is not None or down.valid is not None:
+            valid = np.concatenate([_validity(up), _validity(down)])
+        values = np.concatenate([up.values, down.values])
+        if up.offsets is None or down.offsets is None:
+            return Column(values, valid).take(index)
+        offsets = np.concatenate([up.offsets, down.offsets[1:] + up.offsets[-1]])
+        return _strings_at(Column(values, valid, offsets), index)
+
+    return {
+        "runway_direction": Column(direction),
+        "runway_next_level_id": pick("level_id"),
+        "runway_next_level_price": pick("level_price"),
+        "runway_distance": pick("distance"),
+        "runway_quality": pick("quality"),
+    }
+
+
+def step(config: EngineConfig, state: SignalState, rows: Batch) -> Batch:
+    """Judge whole snaps of one complex: one signal row per feature row that is not a duplicate, in the same order.
+
+    ``rows`` are of ``levels.features.v1``; ``state`` is changed in place. Columns that both records have pass through.
+    """
+    out = _outputs(rows.length)
+    # Slots first: an unknown level may move the array of levels.
+    given = _rows(state, rows)
+    judge(state.levels, given, out, parameters(config))
+    length = rows.length
+    none = np.zeros(length, np.bool_)
+    columns = {
+        **{name: rows.columns[name] for name in _PASSED_THROUGH},
+        **_runway(rows, out.runway_direction),
+        "barrier_delta_liq_smooth": Column(out.delta_liq_smooth),
+        "barrier_replenishment_ratio_smooth": Column(out.replenishment_smooth),
+        "tape_velocity_smooth": Column(out.velocity_smooth),
+        "fuel_net_dealer_gamma_smooth": Column(out.gamma_smooth, given.gamma_valid),
+        "score_liquidity": Column(out.score_liquidity),
+        "score_hedge": Column(out.score_hedge),
+        "score_tape": Column(out.score_tape),
+        "break_score_raw": Column(out.score_raw),
+        "break_score_smooth": Column(out.score_smooth),
+        "signal": Column(out.signal),
+        "confidence": Column(out.confidence),
+        "confidence_value": Column(out.confidence_value),
+        "note": _strings_at(notes.VOCABULARY, out.note.astype(np.int64)),
+        "episode_id": Column(np.zeros(0, np.uint8), none, np.zeros(length + 1, np.int64)),
+        "episode_touches": Column(np.zeros(length, np.int32), none),
+        "config_hash": repeated_string(config.hash, length),
+    }
+    batch = Batch(topics.SIGNALS, length, {field.name: columns[field.name] for field in _SCHEMA.fields})
+    return batch if out.keep.all() else batch.take(np.flatnonzero(out.keep))

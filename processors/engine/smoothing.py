@@ -1,0 +1,47 @@
+"""Exponential smoothing in event time (plan §5.6, DESIGN §4.8).
+
+``x_smooth(t) = alpha * x(t) + (1 - alpha) * x_smooth(t - dt)`` with ``alpha = 1 - exp(-dt / tau)``; tau is a time
+constant in seconds. The first sample seeds the average.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from processors.engine.elementary import expm1
+
+NS_PER_S = 1_000_000_000.0
+_NOTHING = 1e-100
+"""Below this both parts of a smoothed ratio count as nothing and become 0 together, before they turn subnormal."""
+
+
+@njit(cache=True, nogil=True)
+def ewma_alpha(dt_ns: int, tau_s: float) -> float:
+    """Weight of a sample that comes ``dt_ns`` after the last one, for the time constant ``tau_s`` > 0; in 0..1."""
+    return -expm1(-(dt_ns / NS_PER_S) / tau_s)
+
+
+@njit(cache=True, nogil=True)
+def ewma(last: float, sample: float, alpha: float) -> float:
+    """The average after ``sample``; a constant input is returned unchanged but for rounding."""
+    return alpha * sample + (1.0 - alpha) * last
+
+
+@njit(cache=True, nogil=True)
+def decay_together(numerator: float, denominator: float) -> tuple[float, float]:
+    """Both parts of a smoothed ratio, or zeros when both have decayed to nothing."""
+    if numerator + denominator < _NOTHING:
+        return 0.0, 0.0
+    return numerator, denominator
+
+
+@njit(cache=True, nogil=True)
+def capped_ratio(numerator: float, denominator: float, cap: float) -> float:
+    """``numerator / denominator`` of two sizes >= 0, at most ``cap``.
+
+    Over a denominator of 0 it is ``cap`` when anything was added, else 0: core.md's added / (removed + eps) for eps
+    towards 0.
+    """
+    if denominator > 0.0:
+        return min(numerator / denominator, cap)
+    return cap if numerator > 0.0 else 0.0
