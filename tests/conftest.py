@@ -1,0 +1,40 @@
+"""Fixtures of every suite: a home of the tests' own, the session's servers, and a topic namespace per test."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common.endpoints import Endpoints
+from tests.support.stack import environment, session_environment, session_stack
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with session_environment(tmp_path_factory.mktemp("home")):
+        yield
+
+
+@pytest.fixture(scope="session")
+def stack(_session_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
+    """A real broker and registry, started once per session; also named by the environment for clients and children."""
+    with session_stack(tmp_path_factory.mktemp("stack")) as endpoints:
+        yield endpoints
+
+
+@pytest.fixture
+def namespace(stack: Endpoints) -> str:
+    """A topic namespace that no other test uses."""
+    return f"test.{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home (``BREAKWATER_HOME``) of this test's own."""
+    own = tmp_path / "home"
+    own.mkdir()
+    with environment(BREAKWATER_HOME=str(own)):
+        yield own
