@@ -1,0 +1,22 @@
+"""Prometheus metrics of the API, served at /metrics of the health address."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+ROWS = Counter("breakwater_api_signal_rows_total", "Rows of levels.signals.v1 read.")
+SNAPS = Counter("breakwater_api_snaps_total", "Whole snaps read.")
+BAD_RECORDS = Counter("breakwater_api_bad_records_total", "Records of levels.signals.v1 that could not be decoded.")
+INCOMPLETE_SNAPS = Counter("breakwater_api_incomplete_snaps_total", "Snaps given up because a later one began.")
+LAG_RECORDS = Gauge(
+    "breakwater_api_signals_lag_records", "Offsets between the reading and the end of levels.signals.v1."
+)
+LATEST_SNAP_S = Gauge(
+    "breakwater_api_latest_snap_seconds", "Event time of the newest whole snap, s since the epoch, UTC."
+)
+REQUESTS = Counter("breakwater_api_requests_total", "HTTP requests.", ["route", "method", "status"])
+REQUEST_S = Histogram("breakwater_api_request_seconds", "Time to answer an HTTP request.", ["route", "method"])
+WS_CLIENTS = Gauge("breakwater_api_ws_clients", "WebSocket clients connected.")
+WS_FRAMES = Counter("breakwater_api_ws_frames_total", "WebSocket frames sent.", ["type"])
+WS_SKIPPED = Counter("breakwater_api_ws_skipped_snaps_total", "Snaps that slow WebSocket clients did not get.")
+WS_SLOW_CLOSED = Counter("breakwater_api_ws_slow_closed_total", "WebSocket clients closed because they did not read.")
