@@ -90,7 +90,7 @@ def _change(st: Arrays, bucket: int, side: int, tick: int, delta: int) -> None:
         add_flow(st, bucket, key, ADDED, delta)
         return
     lost = -delta
-    filled = min(lost, st.pending[key])
+    filled = min(lost, max(st.pending[key], 0))
     if filled > 0:
         st.pending[key] -= filled
         add_flow(st, bucket, key, FILLED, filled)

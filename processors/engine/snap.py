@@ -99,7 +99,7 @@ def emit_snap(st: Arrays, p, hotzones, snap_ns: int, rows, at: int, kinds, keys,
         _remember_depth(st, p)
 
     tick_dollars = p.tick_size / s.ratio
-    spot = s.mid2 * 0.5 * tick_dollars
+    spot = s.mid2 * (0.5 * p.tick_size) / s.ratio
     touch = max(p.touch_band, tick_dollars)
     tape_band = max(1, int(np.floor(p.tape_band / tick_dollars + 1e-9)))
     bid_tick = st.end_tick[BID, 0]
@@ -140,8 +140,8 @@ def emit_snap(st: Arrays, p, hotzones, snap_ns: int, rows, at: int, kinds, keys,
         row.ts_event_ns = snap_ns
         row.session_date = s.session_date
         row.spot = spot
-        row.bid = bid_tick * tick_dollars if bid_tick != MISSING else np.nan
-        row.ask = ask_tick * tick_dollars if ask_tick != MISSING else np.nan
+        row.bid = bid_tick * p.tick_size / s.ratio if bid_tick != MISSING else np.nan
+        row.ask = ask_tick * p.tick_size / s.ratio if ask_tick != MISSING else np.nan
         row.kind = kinds[level]
         row.key = keys[level]
         row.level_price = prices[level]
@@ -179,7 +179,7 @@ def emit_snap(st: Arrays, p, hotzones, snap_ns: int, rows, at: int, kinds, keys,
         row.barrier_visible = visible
         row.barrier_confidence = min(1.0, churn / p.barrier_confidence_churn) if visible else 0.0
         best = st.end_tick[side, 0]
-        row.barrier_defending_px = best * tick_dollars if best != MISSING else np.nan
+        row.barrier_defending_px = best * p.tick_size / s.ratio if best != MISSING else np.nan
         row.barrier_defending_sz = st.end_size[side, 0] if best != MISSING else -1
         row.barrier_depth_rank = rank
         row.queue_imbalance = (bid_size - ask_size) / (bid_size + ask_size) if bid_size + ask_size > 0 else 0.0
