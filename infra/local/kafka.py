@@ -49,6 +49,9 @@ def config(data: Path, port: int, controller_port: int) -> str:
         # A group of one has nobody to wait for.
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "1000",
+        # After a kill the broker is let in again when its old session has run out: nine seconds by default.
+        "broker.session.timeout.ms": "4000",
+        "broker.heartbeat.interval.ms": "500",
         # A topic that nobody declared is a mistake in its name.
         "auto.create.topics.enable": "false",
         # Records of past sessions carry their own times: by those a week's retention would delete them at once.

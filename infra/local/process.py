@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,10 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.errors import UnavailableError
+
 POLL_S = 0.02
 TERM_S = 20.0
 """How long a process may take to end by itself before it is killed."""
 TAIL_LINES = 15
+SERVER_PORTS = range(20_000, 32_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +110,28 @@ def _gone_within(process: Process, limit_s: float) -> bool:
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """The log's last lines; empty when there is none."""
+    """The log's last lines without Java's stack frames, which hide what was wrong; empty when there is no log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 64_000))
             text = file.read().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return ""
-    return "\n".join(text.splitlines()[-lines:])
+    told = [line for line in text.splitlines() if not line.startswith("\tat ")]
+    return "\n".join(told[-lines:])
 
 
 def free_port() -> int:
-    """A loopback TCP port that nobody listens on now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback TCP port that nobody listens on now.
+
+    Below the range from which systems take the ports of outgoing connections: one of those could hold it when the
+    server is started again.
+    """
+    for _ in range(1000):
+        port = SERVER_PORTS[secrets.randbelow(len(SERVER_PORTS))]
+        if port_is_free(port):
+            return port
+    raise UnavailableError(f"no free port among {SERVER_PORTS[0]} to {SERVER_PORTS[-1]} on 127.0.0.1")
 
 
 def port_is_free(port: int) -> bool:
