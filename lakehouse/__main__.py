@@ -1,0 +1,33 @@
+"""``python -m lakehouse``: the sink."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from common.errors import BreakwaterError
+from common.telemetry import configure_logging
+from lakehouse.service import SERVICE, serve
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def sink() -> None:
+    """Store the futures topics in Bronze, level features and signals in Gold, each record exactly once.
+
+    Runs until SIGTERM or Ctrl-C. A restart goes on from the tables' own offsets.
+    """
+    configure_logging(SERVICE)
+    try:
+        serve()
+    except BreakwaterError as error:
+        sys.stderr.write(f"error: {error}\n")
+        if error.hint:
+            sys.stderr.write(f"hint: {error.hint}\n")
+        raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    app()

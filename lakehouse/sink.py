@@ -1,0 +1,265 @@
+"""The sink of one topic: read from the table's offsets on, gather, commit rows and offsets together, again.
+
+The group's offsets play no part: where to go on is what the table says. :mod:`lakehouse.commits` says why that is
+exactly once; this module is the loop around it. Everything outside comes in as an argument, so that tests run it on a
+log and a table in memory.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+import pyarrow as pa
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+
+from common import kafka
+from common.errors import InvariantError, UnavailableError
+from common.telemetry import get_logger
+from lakehouse import metrics
+from lakehouse.commits import (
+    Commit,
+    Mark,
+    Overtaken,
+    Patience,
+    Source,
+    Standing,
+    Store,
+    check_source,
+    claim,
+    commit_batch,
+)
+from lakehouse.dead_letters import DeadLetters
+from lakehouse.records import Rows, Undecodable, drop_repeated
+
+log = get_logger("lakehouse.sink")
+
+MESSAGES_PER_POLL = 10_000
+
+_OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+
+
+class Decodes(Protocol):
+    """:class:`lakehouse.records.Decoder`, or a test's."""
+
+    def decode(self, messages: Sequence[Message]) -> Rows:
+        """Rows of the table's columns, and what is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a batch is committed: at ``age_s`` when the topic is drained, else at ten times that, or at its size."""
+
+    age_s: float = 1.0
+    rows: int = 200_000
+    size_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What was read and is not committed."""
+
+    since_s: float
+    oldest_ms: int
+    tables: list[pa.Table] = field(default_factory=list)
+    bad: list[Undecodable] = field(default_factory=list)
+    rows: int = 0
+    size_bytes: int = 0
+
+
+class TopicSink:
+    """One topic (its full name) into one table.
+
+    ``consumer``: as :func:`common.kafka.consumer`, with ``enable_partition_eof``. ``source``: asks the broker for the
+    topic's identity. ``repeats``: the topic's partitions hold snaps whose rows may be sent again (see
+    `drop_repeated`).
+    """
+
+    def __init__(
+        self,
+        *,
+        topic: str,
+        table: str,
+        partitions: Sequence[int],
+        consumer: Any,
+        store: Store,
+        decoder: Decodes,
+        dead_letters: DeadLetters,
+        source: Callable[[], Source],
+        owner: str,
+        repeats: bool,
+        patience: Patience,
+        limits: Limits = Limits(),
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.topic = topic
+        self.table = table
+        self._partitions = tuple(partitions)
+        self._consumer = consumer
+        self._store = store
+        self._decoder = decoder
+        self._dead_letters = dead_letters
+        self._ask_source = source
+        self._owner = owner
+        self._repeats = repeats
+        self._patience = patience
+        self._limits = limits
+        self._clock_s = clock_s
+        self._source: Source
+        self._begin: dict[int, int | None] = {}
+        self._position: dict[int, int] = {}
+        self._marks: dict[int, Mark] = {}
+        self._pending: _Pending | None = None
+        self._drained = False
+
+    def start(self) -> None:
+        """Take the partitions over and seek to the table's offsets.
+
+        Raises InvariantError when the topic is not the one the table was filled from, or the offsets are no longer in
+        it.
+        """
+        self._source = self._persist("asking for the topic", self._ask_source)
+        self._seek(claim(self._store, self._owner, self._source, self._partitions, self._patience))
+
+    def step(self, timeout_s: float) -> None:
+        """Read what there is, for at most ``timeout_s``; commit when the batch is due.
+
+        Raises ConflictError when another sink took over, InvariantError when the log is not what the table was filled
+        from, UnavailableError when a part has been failing for long.
+        """
+        self._read(timeout_s)
+        if self._due():
+            self.commit()
+
+    def commit(self) -> None:
+        """Commit what was read, if anything."""
+        pending = self._pending
+        if pending is None:
+            return
+        started_s = self._clock_s()
+        # A topic made anew between the read and here would have another id, so all of the batch is this topic's.
+        check_source(Standing({}, {}, {}, self._source), self._persist("asking for the topic", self._ask_source))
+        if pending.bad:
+            self._persist("delivering dead letters", lambda: self._dead_letters.deliver(pending.bad))
+            metrics.DEAD_LETTERS.labels(self.table).inc(len(pending.bad))
+        rows, marks = pa.concat_tables(pending.tables), self._marks
+        if self._repeats:
+            rows, marks = drop_repeated(rows, marks)
+            metrics.REPEATED.labels(self.table).inc(pending.rows - rows.num_rows)
+        commit = Commit(
+            commit_id=uuid.uuid4().hex,
+            owner=self._owner,
+            source=self._source,
+            begin=self._begin,
+            end=dict(self._position),
+            marks=marks,
+            rows=rows,
+        )
+        outcome = commit_batch(self._store, commit, self._patience)
+        if isinstance(outcome, Overtaken):
+            metrics.CONFLICTS.labels(self.table).inc()
+            log.warning("batch_overtaken", table=self.table, rows=rows.num_rows, offsets=dict(outcome.standing.offsets))
+            self._seek(outcome.standing)
+            return
+        self._pending = None
+        self._begin = dict(self._position)
+        self._marks = marks
+        metrics.ROWS.labels(self.table).inc(rows.num_rows)
+        metrics.COMMITS.labels(self.table).inc()
+        metrics.COMMIT_SECONDS.labels(self.table).observe(self._clock_s() - started_s)
+        metrics.FRESHNESS.labels(self.table).set(time.time() - pending.oldest_ms / 1000)
+
+    def lag(self) -> int:
+        """Offsets between what is committed and the end of the topic, over all partitions. Raises UnavailableError."""
+        total = 0
+        for number in self._partitions:
+            end = self._ends(number).end_offset
+            done = self._position[number] if self._pending is None else self._begin[number]
+            total += max(0, end - (done or 0))
+        return total
+
+    def close(self) -> None:
+        """Leave the log."""
+        self._consumer.close()
+
+    def _seek(self, standing: Standing) -> None:
+        """Begin anew where the table stands; what was read and not committed is read again."""
+        self._pending = None
+        self._begin, self._position = {}, {}
+        self._marks = dict(standing.marks)
+        for number in self._partitions:
+            low, high = self._persist("asking for offsets", partial(self._ends, number))
+            stored = standing.offsets.get(number)
+            if stored is not None and not low <= stored <= high:
+                raise self._out_of_range(number, f"the topic holds {low} to {high}, the table goes on at {stored}")
+            self._begin[number] = stored
+            self._position[number] = low if stored is None else stored
+        self._consumer.assign([TopicPartition(self.topic, n, at) for n, at in self._position.items()])
+
+    def _ends(self, number: int) -> kafka.Watermarks:
+        return kafka.end_offsets(self.topic, number, client=self._consumer)
+
+    def _read(self, timeout_s: float) -> None:
+        messages = self._consumer.consume(num_messages=MESSAGES_PER_POLL, timeout=timeout_s)
+        self._drained = len(messages) < MESSAGES_PER_POLL
+        records = []
+        position = dict(self._position)
+        for message in messages:
+            if message.error() is not None:
+                self._on_error(message, position)
+                continue
+            number, offset = message.partition(), message.offset()
+            # Fetched before the last seek: its place in the batch has passed.
+            if offset >= position[number]:
+                position[number] = offset + 1
+                records.append(message)
+        if records:
+            rows = self._persist("decoding", lambda: self._decoder.decode(records))
+            if self._pending is None:
+                self._pending = _Pending(self._clock_s(), records[0].timestamp()[1])
+            self._pending.tables.append(rows.table)
+            self._pending.bad.extend(rows.bad)
+            self._pending.rows += rows.table.num_rows
+            self._pending.size_bytes += rows.table.nbytes + sum(len(b.message.value() or b"") for b in rows.bad)
+        self._position = position
+
+    def _on_error(self, message: Any, position: dict[int, int]) -> None:
+        error: KafkaError = message.error()
+        if error.code() == KafkaError._PARTITION_EOF:
+            # Past the markers of transactions, which are never handed out.
+            position[message.partition()] = max(position[message.partition()], message.offset())
+        elif error.code() in _OUT_OF_RANGE:
+            raise self._out_of_range(message.partition(), error.str())
+        elif error.fatal():
+            raise kafka.unavailable(f"hand out {self.topic}", error)
+        else:
+            log.warning("consumer_error", topic=self.topic, code=error.name(), detail=error.str())
+
+    def _out_of_range(self, number: int, detail: str) -> InvariantError:
+        return InvariantError(
+            f"the table {self.table} and the topic {self.topic} have parted at partition {number}: {detail}",
+            hint="Records between them are gone (retention), or the topic was recreated. Nothing was written."
+            " Restore the topic, or drop the table to fill it anew.",
+        )
+
+    def _due(self) -> bool:
+        pending = self._pending
+        if pending is None:
+            return False
+        if pending.rows >= self._limits.rows or pending.size_bytes >= self._limits.size_bytes:
+            return True
+        age_s = self._clock_s() - pending.since_s
+        return age_s >= (self._limits.age_s if self._drained else 10 * self._limits.age_s)
+
+    def _persist(self, what: str, action: Callable[[], Any]) -> Any:
+        """The action's result; parts that do not answer are asked again, for as long as the patience lasts."""
+        for attempt in range(self._patience.attempts):
+            try:
+                return action()
+            except (UnavailableError, KafkaException, OSError) as error:
+                self._patience.bear(attempt, what, error)
+        raise AssertionError("unreachable: the last attempt raises")

@@ -1,0 +1,203 @@
+"""The store of :mod:`lakehouse.commits` on a real Iceberg table: offsets as table properties, one sorted file per
+hour.
+
+The properties ``breakwater.offset.<topic>.<partition>`` and their like change only in a commit that also adds a
+snapshot, and each such commit requires that the table's main branch is still the one that was checked
+(``assert-ref-snapshot-id``). So a catalog applies it only on the version whose offsets were compared. PyIceberg's
+``commit_transaction`` is not used: it would retry by itself, on a newer version and without comparing, and it deletes
+the manifests of an attempt that was answered with a conflict, which may have landed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.io.fileformat import FileFormatFactory
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.update import AssertTableUUID
+
+from lakehouse.commits import Commit, CommitRefused, Mark, Source, Standing
+from lakehouse.tables import HOUR_NS
+
+COMMIT_ID = "breakwater.commit-id"
+CLUSTER_ID = "breakwater.cluster-id"
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyNames:
+    """The property names of one topic (its full name)."""
+
+    topic: str
+
+    @property
+    def topic_id(self) -> str:
+        """The broker's id of the topic."""
+        return f"breakwater.topic-id.{self.topic}"
+
+    def offset(self, partition: int | str) -> str:
+        """The next offset of a partition."""
+        return f"breakwater.offset.{self.topic}.{partition}"
+
+    def mark(self, partition: int | str) -> str:
+        """The last row's ``ts_event_ns:snap_row``."""
+        return f"breakwater.mark.{self.topic}.{partition}"
+
+    def owner(self, partition: int | str) -> str:
+        """The sink that claimed a partition last."""
+        return f"breakwater.owner.{self.topic}.{partition}"
+
+    def read(self, prefix: str, table: Table) -> Iterator[tuple[int, str]]:
+        """(partition, value) of the properties that start with ``prefix`` (a name made with an empty partition)."""
+        for key, value in table.properties.items():
+            if key.startswith(prefix) and key.removeprefix(prefix).isdigit():
+                yield int(key.removeprefix(prefix)), value
+
+
+class IcebergStore:
+    """One topic's table. Serves one thread; several processes may have stores of the same table."""
+
+    def __init__(self, catalog: Catalog, name: str, topic: str) -> None:
+        self.name = name
+        self._catalog = catalog
+        self._names = PropertyNames(topic)
+
+    def load(self) -> Standing:
+        """The table's newest version."""
+        table = self._catalog.load_table(self.name)
+        names = self._names
+        cluster, topic = table.properties.get(CLUSTER_ID), table.properties.get(names.topic_id)
+        marks = {}
+        for number, text in names.read(names.mark(""), table):
+            ts_event_ns, _, snap_row = text.partition(":")
+            marks[number] = Mark(int(ts_event_ns), int(snap_row))
+        return Standing(
+            offsets={number: int(text) for number, text in names.read(names.offset(""), table)},
+            marks=marks,
+            owners=dict(names.read(names.owner(""), table)),
+            source=None if cluster is None or topic is None else Source(cluster, topic),
+            version=table,
+        )
+
+    def claim(self, standing: Standing, owner: str, source: Source, partitions: Iterable[int]) -> None:
+        """A commit of properties alone. Of two claims at once the later one holds."""
+        table: Table = standing.version
+        transaction = table.transaction()
+        transaction.set_properties(
+            {
+                CLUSTER_ID: source.cluster_id,
+                self._names.topic_id: source.topic_id,
+                **{self._names.owner(number): owner for number in partitions},
+            }
+        )
+        _apply(table, transaction)
+
+    def stage(self, commit: Commit) -> list[DataFile]:
+        """One Parquet file per hour of ``ts_event``, its rows in the order of ``ts_event_ns`` (ties as they came)."""
+        if commit.rows.num_rows == 0:
+            return []
+        table = self._catalog.load_table(self.name)
+        rows = _fitted(commit.rows, table)
+        times = rows["ts_event_ns"].to_numpy()
+        if np.any(times[1:] < times[:-1]):
+            order = np.argsort(times, kind="stable")
+            rows, times = rows.take(pa.array(order)), times[order]
+        hours = times // HOUR_NS
+        bounds = [0, *(np.flatnonzero(np.diff(hours)) + 1).tolist(), len(hours)]
+        return [
+            _write(
+                table, rows.slice(start, stop - start), int(hours[start]), f"{commit.commit_id}-{number:05d}.parquet"
+            )
+            for number, (start, stop) in enumerate(pairwise(bounds))
+        ]
+
+    def append(self, standing: Standing, commit: Commit, staged: list[DataFile]) -> int:
+        """Files and properties in one commit, once: no retry happens in here or below."""
+        table: Table = standing.version
+        names = self._names
+        properties = {names.offset(number): str(end) for number, end in commit.end.items()}
+        properties |= {names.mark(n): f"{mark.ts_event_ns}:{mark.snap_row}" for n, mark in commit.marks.items()}
+        transaction = table.transaction()
+        # A snapshot even without rows: only its requirement ties the new offsets to the ones that were checked.
+        producer = transaction.update_snapshot(
+            snapshot_properties={COMMIT_ID: commit.commit_id, **properties}
+        ).merge_append()
+        with producer as append:
+            for data_file in staged:
+                append.append_data_file(data_file)
+        transaction.set_properties(properties)
+        _apply(table, transaction)
+        return producer.snapshot_id
+
+    def find(self, standing: Standing, commit_id: str) -> int | None:
+        """Search from the newest snapshot on."""
+        table: Table = standing.version
+        for snapshot in reversed(table.metadata.snapshots):
+            if snapshot.summary is not None and snapshot.summary.additional_properties.get(COMMIT_ID) == commit_id:
+                return snapshot.snapshot_id
+        return None
+
+    def discard(self, staged: list[DataFile]) -> None:
+        """Delete the data files; a failure leaves an orphan, which maintenance removes."""
+        if staged:
+            io = self._catalog.load_table(self.name).io
+            for data_file in staged:
+                try:
+                    io.delete(data_file.file_path)
+                except OSError:
+                    continue
+
+
+def _apply(table: Table, transaction: Transaction) -> None:
+    """One attempt. PyIceberg has no public way to make just one; its version is pinned and tests watch these names."""
+    requirements = (*transaction._requirements, AssertTableUUID(uuid=table.metadata.table_uuid))
+    try:
+        table._do_commit(updates=transaction._updates, requirements=requirements)
+    except CommitFailedException as error:
+        raise CommitRefused(str(error)) from error
+
+
+def _fitted(rows: pa.Table, table: Table) -> pa.Table:
+    """The rows with the table's columns in its order, field ids on them; a column that they lack is null."""
+    fields, columns = [], []
+    for field in schema_to_pyarrow(table.schema(), include_field_ids=True):
+        # Without the offsets of a large string a column of text costs no copy; Parquet knows no difference.
+        kind = pa.string() if pa.types.is_large_string(field.type) else field.type
+        fields.append(pa.field(field.name, kind, field.nullable, field.metadata))
+        if field.name not in rows.column_names:
+            columns.append(pa.chunked_array([pa.nulls(rows.num_rows, kind)]))
+        else:
+            column = rows[field.name]
+            columns.append(column if column.type == kind else pc.cast(column, kind))
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def _write(table: Table, rows: pa.Table, hour: int, file_name: str) -> DataFile:
+    spec = table.spec()
+    key = PartitionKey([PartitionFieldValue(spec.fields[0], hour)], spec, table.schema())
+    path = table.location_provider().new_data_location(file_name, key)
+    output = table.io.new_output(path)
+    writer = FileFormatFactory.get(FileFormat.PARQUET).create_writer(output, table.schema(), table.properties)
+    with writer:
+        writer.write(rows)
+    return DataFile.from_args(
+        content=DataFileContent.DATA,
+        file_path=path,
+        file_format=FileFormat.PARQUET,
+        partition=key.partition,
+        file_size_in_bytes=len(output),
+        sort_order_id=None,
+        spec_id=spec.spec_id,
+        equality_ids=None,
+        key_metadata=None,
+        **writer.result().to_serialized_dict(),
+    )
