@@ -70,6 +70,12 @@ class _Input:
         return int(self.held[0][1][0]) if self.held else self.position
 
     @property
+    def resume_promise_ns(self) -> int:
+        """What is promised of the records from ``next_offset`` on."""
+        first_ns = self.first_effective_ns
+        return self.promise_ns if first_ns is None else first_ns
+
+    @property
     def first_effective_ns(self) -> int | None:
         return int(self.held[0][0]["ts_effective_ns"][0]) if self.held else None
 
@@ -161,10 +167,6 @@ class Merger:
         """The offset up to which the input has been read."""
         return self._inputs[topic].position
 
-    def waiting_for(self, topic: str) -> int:
-        """Promises of the input that do not count yet, because records before them have not been read."""
-        return len(self._inputs[topic].pending)
-
     @property
     def until_ns(self) -> int:
         """The smallest promise: everything below it can be handed out."""
@@ -174,6 +176,11 @@ class Merger:
     def promises_ns(self) -> dict[str, int]:
         """What each input has promised, NO_PROMISE_NS where nothing."""
         return {topic: known.promise_ns for topic, known in self._inputs.items()}
+
+    @property
+    def resume_promises_ns(self) -> dict[str, int]:
+        """Promises that hold from `next_offsets` on: what a merger that starts there is given."""
+        return {topic: known.resume_promise_ns for topic, known in self._inputs.items()}
 
     @property
     def next_offsets(self) -> dict[str, int]:

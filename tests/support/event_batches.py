@@ -1,13 +1,34 @@
-"""Small batches of ES events from a few columns, for tests that care about order and time and not about prices."""
+"""Small batches from a few columns, for tests that care about order and time and not about the rest of a record."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from common import schemas
-from common.columns import Batch, Column, repeated_string
+from common.columns import Batch, Column, strings
+
+
+def filled(name: str, length: int, given: Mapping[str, Sequence[Any]]) -> Batch:
+    """Records of the schema ``name`` with the ``given`` fields; every other is zero, empty or null."""
+    columns: dict[str, Column] = {}
+    for field in schemas.load(name).fields:
+        items = given.get(field.name)
+        if field.kind == "string" and not field.nullable:
+            columns[field.name] = strings(list(items) if items is not None else [""] * length)
+            continue
+        valid = None
+        if field.nullable:
+            present = [False] * length if items is None else [item is not None for item in items]
+            valid = np.array(present, bool)
+        if field.kind == "string":
+            columns[field.name] = Column(np.zeros(0, np.uint8), valid, np.zeros(length + 1, np.int64))
+        else:
+            values = [0] * length if items is None else [0 if item is None else item for item in items]
+            columns[field.name] = Column(np.array(values, field.dtype), valid)
+    return Batch(name, length, columns)
 
 
 def event_batch(
@@ -17,26 +38,15 @@ def event_batch(
     seq: Sequence[int | None] | None = None,
     event_id: Sequence[int] | None = None,
 ) -> Batch:
-    """Records of ``topic`` with these times; every other field is zero, empty or null."""
+    """Events of ``topic`` with these times; ``event_id`` counts from 0 unless given."""
     length = len(effective_ns)
-    given = {
-        "ts_effective_ns": effective_ns,
-        "ts_event_ns": effective_ns if event_ns is None else event_ns,
-        "event_id": list(range(length)) if event_id is None else event_id,
-    }
-    columns: dict[str, Column] = {}
-    for field in schemas.load(topic).fields:
-        if field.kind == "string":
-            columns[field.name] = repeated_string("ES", length)
-            if field.nullable:
-                columns[field.name] = Column(
-                    np.zeros(0, np.uint8), np.zeros(length, bool), np.zeros(length + 1, np.int64)
-                )
-        elif field.name == "seq":
-            items = [None] * length if seq is None else list(seq)
-            valid = np.array([item is not None for item in items], bool)
-            columns["seq"] = Column(np.array([item or 0 for item in items], np.int64), valid)
-        else:
-            values = np.array(given.get(field.name, np.zeros(length)), field.dtype)
-            columns[field.name] = Column(values, np.zeros(length, bool) if field.nullable else None)
-    return Batch(topic, length, columns)
+    return filled(
+        topic,
+        length,
+        {
+            "ts_effective_ns": effective_ns,
+            "ts_event_ns": effective_ns if event_ns is None else event_ns,
+            "seq": [None] * length if seq is None else seq,
+            "event_id": range(length) if event_id is None else event_id,
+        },
+    )

@@ -1,0 +1,161 @@
+"""What a step leaves in the log: one transaction with whole snaps, a marker, dead letters and, at times, a checkpoint.
+
+After the commit a reader of committed records sees all of it, before it nothing. Raises ConflictError when another
+worker has taken the complex over; KafkaException for everything else that goes wrong, after which this producer is of
+no more use and the outcome of the commit is unknown: the worker recovers and learns it from the markers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+from common import topics
+from common.columns import Batch
+from common.errors import ConflictError, UnavailableError
+from processors.checkpoint import Checkpoint, to_records
+from processors.features.intake import DeadLetter
+from processors.features.wire import Wire
+
+TRANSACTION_TIMEOUT_S = 30.0
+"""How long the broker may take to open, commit or abort a transaction."""
+
+_ROWS_PER_CALL = 5_000
+_DEAD_LETTER_BYTES = 900_000
+"""A dead letter's value is cut to this, so that the letter still fits in a record."""
+
+_FENCED = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.TRANSACTION_COORDINATOR_FENCED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """Everything that one transaction publishes. ``marker`` has the fields of control.markers.v1."""
+
+    rows: Batch | None
+    marker: Mapping[str, Any]
+    dead_letters: Sequence[DeadLetter]
+    checkpoint: Checkpoint | None
+
+
+class Publication:
+    """The transactional producer of one complex. Opening it fences every earlier one."""
+
+    def __init__(self, producer: Any, wire: Wire, complex_name: str, run_id: str) -> None:
+        self._producer = producer
+        self._wire = wire
+        self._complex = complex_name
+        self._partition = topics.partition_of(complex_name)
+        self._headers = {topics.HEADER_RUN_ID: run_id}
+
+    def open(self) -> None:
+        """Take the complex over: abort what an earlier owner left open. Raises KafkaException, ConflictError."""
+        self._guarded(lambda: self._producer.init_transactions(TRANSACTION_TIMEOUT_S))
+
+    def publish(self, record: StepRecord, now_ns: int) -> int:
+        """Commit everything at once; returns the bytes of the checkpoint (0 without one)."""
+        written: int = self._guarded(lambda: self._publish(record, now_ns))
+        return written
+
+    def _publish(self, record: StepRecord, now_ns: int) -> int:
+        producer = self._producer
+        producer.begin_transaction()
+        if record.rows is not None and record.rows.length:
+            self._send_rows(self._wire.encode(record.rows))
+        for letter in record.dead_letters:
+            self._send(topics.DEAD_LETTERS, self._complex.encode(), self._dead_letter(letter, now_ns))
+        checkpoint_bytes = 0
+        if record.checkpoint is not None:
+            for key, value in to_records(self._complex, record.checkpoint):
+                self._send(topics.CHECKPOINTS, key, value)
+                checkpoint_bytes += len(value)
+        self._send(topics.MARKERS, self._complex.encode(), self._wire.encode_row(topics.MARKERS, record.marker))
+        producer.commit_transaction(TRANSACTION_TIMEOUT_S)
+        return checkpoint_bytes
+
+    def _send_rows(self, values: Sequence[bytes]) -> None:
+        key = self._complex.encode()
+        topic = self._wire.topic(topics.FEATURES)
+        for start in range(0, len(values), _ROWS_PER_CALL):
+            messages = [{"value": value, "key": key} for value in values[start : start + _ROWS_PER_CALL]]
+            queued = self._producer.produce_batch(topic, messages, partition=self._partition)
+            if queued < len(messages):
+                # Some of a snap's rows are missing: this transaction must never be committed.
+                raise KafkaException(KafkaError(KafkaError._QUEUE_FULL, f"{queued} of {len(messages)} rows queued"))
+            self._producer.poll(0)
+
+    def _send(self, name: str, key: bytes, value: bytes) -> None:
+        self._producer.produce(
+            self._wire.topic(name), value=value, key=key, partition=self._partition, headers=self._headers
+        )
+
+    def _dead_letter(self, letter: DeadLetter, now_ns: int) -> bytes:
+        value, error = letter.value, letter.error
+        if value is not None and len(value) > _DEAD_LETTER_BYTES:
+            error = f"{error} (value cut from {len(value)} to {_DEAD_LETTER_BYTES} bytes)"
+            value = value[:_DEAD_LETTER_BYTES]
+        return self._wire.encode_row(
+            topics.DEAD_LETTERS,
+            {
+                "ts_event_ns": now_ns,
+                "topic": self._wire.topic(letter.topic),
+                "partition": letter.partition,
+                "offset": letter.offset,
+                "component": "features",
+                "error": error,
+                "key": letter.key,
+                "value": value,
+            },
+        )
+
+    def _guarded(self, call: Any) -> Any:
+        try:
+            return call()
+        except BufferError as error:
+            raise UnavailableError(f"the producer's queue is full: {error}", hint="The broker is too slow.") from error
+        except KafkaException as error:
+            if error.args[0].code() in _FENCED:
+                raise ConflictError(
+                    f"another features worker has taken over {self._complex}",
+                    hint="Run one worker per complex; the newest wins.",
+                ) from error
+            raise
+
+
+def marker_row(
+    *,
+    complex_name: str,
+    inputs: Sequence[str],
+    next_offsets: Sequence[int],
+    promises_ns: Sequence[int],
+    snap_times_ns: Sequence[int],
+    rows: int,
+    last_snap_ns: int,
+    config_hash: str,
+    code_version: str,
+    run_id: str,
+) -> dict[str, Any]:
+    """A record of control.markers.v1. ``last_snap_ns`` stands in for a step without snaps."""
+    return {
+        "ts_event_ns": snap_times_ns[-1] if snap_times_ns else last_snap_ns,
+        "underlying": complex_name,
+        "ts_first_snap_ns": snap_times_ns[0] if snap_times_ns else None,
+        "snaps": len(snap_times_ns),
+        "rows": rows,
+        "input_topics": list(inputs),
+        "input_next_offsets": list(next_offsets),
+        "ts_promises_ns": list(promises_ns),
+        "set_aside": [],
+        "config_hash": config_hash,
+        "code_version": code_version,
+        "run_id": run_id,
+    }
