@@ -1,4 +1,5 @@
-"""Where things are: the deployment's settings, from ``breakwater.toml`` and the environment. The only reader of the environment.
+"""Where things are: the deployment's settings, from ``breakwater.toml`` and the environment. The only reader of the
+environment.
 
 What the engine computes with is not here but in :mod:`common.config`. Environment variables win over the file:
 ``BREAKWATER_KAFKA_BOOTSTRAP`` sets ``kafka_bootstrap``, and so on. Secrets are ``SecretStr`` and never printed.
@@ -111,6 +112,12 @@ def settings() -> Settings:
     return loaded.model_copy(
         update={"home": loaded.home.expanduser().resolve(), "cache": loaded.cache.expanduser().resolve()}
     )
+
+
+def override(**values: str) -> None:
+    """Set keys for this process and its children, as if the environment had said so; read the settings anew."""
+    os.environ.update({f"{Settings.model_config['env_prefix']}{key.upper()}": value for key, value in values.items()})
+    settings.cache_clear()
 
 
 def child_environment(**changes: str) -> dict[str, str]:
