@@ -6,6 +6,7 @@ unspecified (the codec writes zeros). Nothing here copies unless it says so.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,8 +21,8 @@ from common.errors import InvariantError
 class Column:
     """One field of a batch.
 
-    ``values``: int64 (long), int32 (int, and enum as the symbol's index), float64 (double), bool (boolean), uint8 (the UTF-8 bytes of
-    all strings, end to end) or int32 (the items of all arrays, end to end).
+    ``values``: int64 (long), int32 (int, and enum as the symbol's index), float64 (double), bool (boolean), uint8
+    (the UTF-8 bytes of all strings, end to end) or int32 (the items of all arrays, end to end).
     ``valid``: bool[length], or None when the field is not nullable.
     ``offsets``: int64[length + 1] into ``values`` for strings and arrays, else None.
     """
@@ -77,7 +78,7 @@ def string_list(column: Column) -> list[str | None]:
         raise InvariantError("string_list needs a string column; this one has no offsets")
     raw = column.values.tobytes()
     bounds = column.offsets.tolist()
-    out: list[str | None] = [raw[a:b].decode() for a, b in zip(bounds, bounds[1:], strict=False)]
+    out: list[str | None] = [raw[a:b].decode() for a, b in itertools.pairwise(bounds)]
     if column.valid is not None:
         return [item if ok else None for item, ok in zip(out, column.valid.tolist(), strict=True)]
     return out

@@ -1,7 +1,8 @@
 """What the engine computes with: every number that has a meaning, with its unit and its source.
 
-Names are the specification's. The object is frozen and validated as a whole; :attr:`EngineConfig.hash` identifies it in every signal.
-Values come from the defaults (core.md), then the profile, then the file, then ``BREAKWATER_ENGINE_<KEY>`` in the environment.
+Names are the specification's. The object is frozen and validated as a whole; :attr:`EngineConfig.hash` identifies it
+in every signal. Values come from the defaults (core.md), then the profile, then the file, then
+``BREAKWATER_ENGINE_<KEY>`` in the environment.
 """
 
 from __future__ import annotations
@@ -145,7 +146,11 @@ class EngineConfig(BaseModel):
     LATENESS_STOCKS_S: float = _key(0.05, "s", "DESIGN 4.1", "Time by which stock events are applied later.", ge=0)
     LATENESS_OPTIONS_S: float = _key(0.25, "s", "DESIGN 4.1", "Time by which option events are applied later.", ge=0)
     ES_PAUSE_S: float = _key(
-        60.0, "s", "decisions.md", "No rows are published after ES has been silent for longer, until it speaks again.", gt=0
+        60.0,
+        "s",
+        "decisions.md",
+        "No rows are published after ES has been silent for longer, until it speaks again.",
+        gt=0,
     )
     ES_STALE_MS: int = _key(5_000, "ms", "decisions.md", "ES is stale when its book has not changed for longer.", gt=0)
 

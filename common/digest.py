@@ -1,7 +1,8 @@
-"""The digest of a run's signals: the same bytes from the live tables, an offline replay, or any other way to the same judgements.
+"""The digest of a run's signals: the same bytes from the live tables, an offline replay, or any other way to the same
+judgements.
 
-SHA-256 over every column of ``levels.signals.v1`` (which holds no offsets and no run ids), rows in the order (ts_event_ns, level_id),
-in blocks of a fixed number of rows, so that however the rows arrive the digest is the same.
+SHA-256 over every column of ``levels.signals.v1`` (which holds no offsets and no run ids), rows in the order
+(ts_event_ns, level_id), in blocks of a fixed number of rows, so that however the rows arrive the digest is the same.
 """
 
 from __future__ import annotations
@@ -88,7 +89,9 @@ class SignalsDigest:
 
 
 def signals_digest(table: pa.Table) -> str:
-    """The digest of signal rows in any order. Raises InvariantError when two rows have the same (ts_event_ns, level_id)."""
+    """The digest of signal rows in any order. Raises InvariantError when two rows have the same (ts_event_ns,
+    level_id).
+    """
     digest = SignalsDigest()
     digest.update(table.sort_by([("ts_event_ns", "ascending"), ("level_id", "ascending")]))
     return digest.hexdigest()

@@ -1,7 +1,8 @@
 """The record schemas, read from ``schemas-avro`` and nothing else, and what follows from them.
 
-One ``.avsc`` per topic is the only place where a record's fields, units and docs are written. From it come the Avro schema that is
-registered, the NumPy dtypes of a :class:`common.columns.Batch`, the Arrow schema and the Iceberg schema.
+One ``.avsc`` per topic is the only place where a record's fields, units and docs are written. From it come the Avro
+schema that is registered, the NumPy dtypes of a :class:`common.columns.Batch`, the Arrow schema and the Iceberg
+schema.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ _ICEBERG: dict[str, IcebergType] = {
 class Field:
     """One field of a record.
 
-    ``kind`` is its Avro type without the null; ``symbols`` are an enum's, ``item`` is an array's item kind. ``default`` counts only
-    when ``has_default``. A nullable field's null is always the union's first branch.
+    ``kind`` is its Avro type without the null; ``symbols`` are an enum's, ``item`` is an array's item kind.
+    ``default`` counts only when ``has_default``. A nullable field's null is always the union's first branch.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """Trading sessions as data: when the engine's day opens and closes.
 
-``cme_es_sessions.csv`` is generated from exchange-calendars (``python -m common.sessions`` writes it, a test keeps it fresh), so that
-a session's bounds never change with the machine's libraries. ES trades from 17:00 to 16:00 Chicago; a shortened day ends when the
-calendar says.
+``cme_es_sessions.csv`` is generated from exchange-calendars (``python -m common.sessions`` writes it, a test keeps it
+fresh), so that a session's bounds never change with the machine's libraries. ES trades from 17:00 to 16:00 Chicago; a
+shortened day ends when the calendar says.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ FIRST_DATE, LAST_DATE = "2010-01-04", "2029-12-31"
 
 @dataclass(frozen=True)
 class Sessions:
-    """Sessions in time order. ``date`` yyyymmdd, ``open_ns`` and ``close_ns`` ns since the epoch; all int64 of one length."""
+    """Sessions in time order. ``date`` yyyymmdd, ``open_ns`` and ``close_ns`` ns since the epoch; all int64 of one
+    length.
+    """
 
     date: NDArray[np.int64]
     open_ns: NDArray[np.int64]

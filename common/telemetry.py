@@ -1,7 +1,7 @@
 """What a service tells about itself: structured logs, health, metrics, and its end on a signal.
 
-Every service serves ``/health/live``, ``/health/ready`` and ``/metrics`` and writes ``<home>/run/<service>.json``, by which ``status``
-and ``demo`` find it.
+Every service serves ``/health/live``, ``/health/ready`` and ``/metrics`` and writes ``<home>/run/<service>.json``, by
+which ``status`` and ``demo`` find it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ _stop = threading.Event()
 
 
 def configure_logging(service: str) -> None:
-    """Structured logs on stderr: JSON lines, or readable ones when ``log_json`` is off. Standard-library logs join them."""
+    """Structured logs on stderr: JSON lines, or readable ones when ``log_json`` is off. Standard-library logs join
+    them.
+    """
     level = logging.getLevelNamesMapping().get(settings().log_level.upper(), logging.INFO)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -1,7 +1,7 @@
 """Which topics there are, and where a complex's records lie in them.
 
-A topic's name is its schema's name, in the namespace of the run (empty when live). A complex is one underlying with all that belongs
-to it; its number is its partition in every topic, set explicitly on every record.
+A topic's name is its schema's name, in the namespace of the run (empty when live). A complex is one underlying with
+all that belongs to it; its number is its partition in every topic, set explicitly on every record.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ CHECKPOINTS = "features.checkpoints"
 """Compacted, internal: the features worker's state, in chunks of bytes of its own format."""
 
 ENGINE_INPUTS = (FUTURES_MBP10, FUTURES_TRADES, REQUESTS)
-"""Topics whose records the engine applies, in rank order: of equal times the earlier topic comes first only where the merge key says so."""
+"""Topics whose records the engine applies, in rank order: of equal times the earlier topic comes first only where the
+merge key says so.
+"""
 
 COMPLEXES: dict[str, int] = {"SPY": 0}
 """Partition of each complex. Numbers are never reused; a new complex takes the next one."""

@@ -59,7 +59,9 @@ class Summary:
 
 
 def replay(steps: Iterator[StampedStep], config: EngineConfig) -> Iterator[tuple[StampedStep, Batch, Batch]]:
-    """Feature and signal rows of each step. Each topic's records enter the merge with consecutive offsets, as in a fresh log."""
+    """Feature and signal rows of each step. Each topic's records enter the merge with consecutive offsets, as in a
+    fresh log.
+    """
     merger = Merger(_INPUTS)
     offsets = dict.fromkeys(_INPUTS, 0)
     feature_state = features.initial_state(config, cme_es_sessions())
@@ -87,7 +89,9 @@ def _count(summary: Summary, step: StampedStep, rows: Batch, judged: Batch) -> N
 
 
 def replay_dbn(paths: Sequence[Path], config: EngineConfig, out: Path | None, progress: Progress) -> Summary:
-    """Replay DBN files; writes the signals as Parquet to ``out`` when given. Raises InputError as :func:`stamped_batches`."""
+    """Replay DBN files; writes the signals as Parquet to ``out`` when given. Raises InputError as
+    :func:`stamped_batches`.
+    """
     summary = Summary(events=Counter(dict.fromkeys(_INPUTS, 0)), config_hash=config.hash)
     digest = SignalsDigest()
     started = time.monotonic()
@@ -132,7 +136,9 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Write the signals to this Parquet file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
-    """Recompute signals from stored input, without a broker. The digest equals that of a live run over the same input."""
+    """Recompute signals from stored input, without a broker. The digest equals that of a live run over the same
+    input.
+    """
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:

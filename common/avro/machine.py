@@ -26,7 +26,12 @@ HIGH_BITS = np.int64(-0x7F7F7F7F7F7F7F80)  # 0x8080808080808080
 
 def kernel(function: Function) -> Function:
     """Compile for the batch path: no GIL, no fastmath, kept on disk between processes."""
-    return cast(Function, njit(cache=True, nogil=True)(function))
+    return cast(Function, njit(cache=True, nogil=True, _nrt=False)(function))
+
+
+def inlined(function: Function) -> Function:
+    """Compile into every kernel that calls it."""
+    return cast(Function, njit(cache=True, nogil=True, forceinline=True, _nrt=False)(function))
 
 
 def _typed_intrinsic(function: Function) -> Function:
@@ -70,7 +75,7 @@ def _leading_zeros(_context: Any, word: Any) -> Any:
     return types.int64(types.int64), generate
 
 
-@kernel
+@inlined
 def load_word(data: Any, position: int) -> int:
     """The eight bytes at ``position`` as an int64, first byte lowest."""
     data[position + 7]  # noqa: B018 - costs nothing, and under NUMBA_BOUNDSCHECK it checks the read below
@@ -78,7 +83,7 @@ def load_word(data: Any, position: int) -> int:
     return _word(data, position)
 
 
-@kernel
+@inlined
 def store_word(data: Any, position: int, word: int) -> None:
     """Write ``word`` as the eight bytes at ``position``, lowest byte first."""
     data[position + 7]  # noqa: B018 - as in load_word
@@ -87,15 +92,7 @@ def store_word(data: Any, position: int, word: int) -> None:
 
 
 @kernel
-def read_varint(data: Any, position: int) -> tuple[int, int]:
-    """The zigzag integer at ``position`` and the position after it (BEYOND when it needs more than 64 bits)."""
-    first = np.int64(data[position])
-    if first < 0x80:
-        return (first >> 1) ^ -(first & 1), position + 1
-    second = np.int64(data[position + 1])
-    if second < 0x80:
-        raw = (first & 0x7F) | (second << 7)
-        return (raw >> 1) ^ -(raw & 1), position + 2
+def _read_wide(data: Any, position: int) -> tuple[int, int]:
     word = load_word(data, position)
     stops = ~word & HIGH_BITS
     if stops != 0:
@@ -120,18 +117,21 @@ def read_varint(data: Any, position: int) -> tuple[int, int]:
     return ((word >> 1) & 0x7FFFFFFFFFFFFFFF) ^ -(word & 1), position + length
 
 
+@inlined
+def read_varint(data: Any, position: int) -> tuple[int, int]:
+    """The zigzag integer at ``position`` and the position after it (BEYOND when it needs more than 64 bits)."""
+    first = np.int64(data[position])
+    if first < 0x80:
+        return (first >> 1) ^ -(first & 1), position + 1
+    second = np.int64(data[position + 1])
+    if second < 0x80:
+        raw = (first & 0x7F) | (second << 7)
+        return (raw >> 1) ^ -(raw & 1), position + 2
+    return _read_wide(data, position)
+
+
 @kernel
-def write_varint(out: Any, position: int, value: int) -> int:
-    """Write ``value`` as a zigzag integer; the position after it. May scribble on the eight bytes after that."""
-    raw = (value << 1) ^ (value >> 63)
-    if raw >= 0:
-        if raw < 0x80:
-            out[position] = np.uint8(raw)
-            return position + 1
-        if raw < 0x4000:
-            out[position] = np.uint8(raw & 0x7F | 0x80)
-            out[position + 1] = np.uint8(raw >> 7)
-            return position + 2
+def _write_wide(out: Any, position: int, raw: int) -> int:
     # spread the low 56 bits over eight bytes, seven in each
     word = raw & 0x00FFFFFFFFFFFFFF
     word = (word & 0x000000000FFFFFFF) | ((word & 0x00FFFFFFF0000000) << 4)
@@ -149,6 +149,21 @@ def write_varint(out: Any, position: int, value: int) -> int:
     out[position + 8] = np.uint8(rest & 0x7F | 0x80)
     out[position + 9] = np.uint8(rest >> 7)
     return position + 10
+
+
+@inlined
+def write_varint(out: Any, position: int, value: int) -> int:
+    """Write ``value`` as a zigzag integer; the position after it. May scribble on the eight bytes after that."""
+    raw = (value << 1) ^ (value >> 63)
+    if raw >= 0:
+        if raw < 0x80:
+            out[position] = np.uint8(raw)
+            return position + 1
+        if raw < 0x4000:
+            out[position] = np.uint8(raw & 0x7F | 0x80)
+            out[position + 1] = np.uint8(raw >> 7)
+            return position + 2
+    return _write_wide(out, position, raw)
 
 
 @kernel

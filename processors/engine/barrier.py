@@ -5,6 +5,7 @@ from __future__ import annotations
 from numba import njit
 
 from common import schemas
+from processors.engine.state import Parameters
 
 STATES = schemas.load("levels.features.v1").field("barrier_state").symbols
 NEUTRAL = STATES.index("NEUTRAL")
@@ -24,7 +25,7 @@ def replenishment(added: int, removed: int, cap: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def classify(p, added: int, canceled: int, filled: int, hidden: int, depth_rank: float) -> int:  # type: ignore[no-untyped-def]
+def classify(p: Parameters, added: int, canceled: int, filled: int, hidden: int, depth_rank: float) -> int:
     """The state of a visible zone. ``depth_rank`` NaN when there is too little history for WEAK."""
     delta = added - canceled - filled
     ratio = replenishment(added, canceled + filled, p.replenish_cap)

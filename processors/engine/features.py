@@ -1,8 +1,9 @@
 """The feature stage: events in, one row per level and snap out.
 
-``step`` is the same function for the live worker, the offline replay and the tests. Enters: :class:`processors.engine.order.Events`
-in the order of their application. Leaves: ``levels.features.v1``, whole snaps in time order. However a stream is cut into steps, the
-concatenated rows and the final state are the same bytes. Nothing is raised for bad market data: such records are counted in
+``step`` is the same function for the live worker, the offline replay and the tests. Enters:
+:class:`processors.engine.order.Events` in the order of their application. Leaves: ``levels.features.v1``, whole snaps
+in time order. However a stream is cut into steps, the concatenated rows and the final state are the same bytes.
+Nothing is raised for bad market data: such records are counted in
 ``State.skipped``.
 """
 
@@ -16,11 +17,12 @@ from common.columns import Batch
 from processors.engine import inputs, kernel, rows
 from processors.engine.levels import CANDIDATES
 from processors.engine.order import Events
-from processors.engine.state import State, initial_state
+from processors.engine.state import Arrays, State, initial_state
 
 __all__ = ["State", "initial_state", "step"]
 
 _ROWS = 64 * CANDIDATES
+_LOG_PARTS = ("bucket", "key", "amount")
 
 
 def _doubled(log: NDArray[np.int64], head: int, tail: int) -> NDArray[np.int64]:
@@ -34,9 +36,8 @@ def _doubled(log: NDArray[np.int64], head: int, tail: int) -> NDArray[np.int64]:
 def _grow(state: State, log: str) -> None:
     arrays = state.arrays
     head, tail = (int(arrays.scalars[f"{log}_{end}"][0]) for end in ("head", "tail"))
-    state.arrays = arrays._replace(
-        **{f"{log}_{part}": _doubled(getattr(arrays, f"{log}_{part}"), head, tail) for part in ("bucket", "key", "amount")}
-    )
+    larger = {f"{log}_{part}": _doubled(getattr(arrays, f"{log}_{part}"), head, tail) for part in _LOG_PARTS}
+    state.arrays = Arrays(**{**arrays._asdict(), **larger})
 
 
 def step(state: State, events: Events, until_ns: int) -> Batch:
@@ -58,8 +59,18 @@ def step(state: State, events: Events, until_ns: int) -> Batch:
     while True:
         out = np.zeros(_ROWS, rows.ROW)
         status, at, count = kernel.run(
-            state.arrays, state.parameters, state.hotzones, sessions, kind, index, book_arrays, trade_arrays, at, until_ns, out
-        )  # fmt: skip
+            state.arrays,
+            state.parameters,
+            state.hotzones,
+            sessions,
+            kind,
+            index,
+            book_arrays,
+            trade_arrays,
+            at,
+            until_ns,
+            out,
+        )
         written.append(out[:count])
         if status == kernel.DONE:
             break

@@ -1,8 +1,9 @@
 """What became of displayed liquidity: per record, per tick, per side (DESIGN 4.5, plan §5.1.1).
 
-A tick's change counts only when the tick is visible in both books. Lost depth is filled up to the passive volume that traded at that
-tick at the same ts_event, the rest was pulled; volume beyond the lost depth was hidden or replenished. Sums over W_b are running
-totals: a log of (bucket, side, tick) entries is added on arrival and subtracted when it leaves the window, so they are exact.
+A tick's change counts only when the tick is visible in both books. Lost depth is filled up to the passive volume that
+traded at that tick at the same ts_event, the rest was pulled; volume beyond the lost depth was hidden or replenished.
+Sums over W_b are running totals: a log of (bucket, side, tick) entries is added on arrival and subtracted when it
+leaves the window, so they are exact.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from processors.engine.state import (
     TICK_MASK,
     TICKS,
     Arrays,
+    Integers,
 )
 
 MISSING = -(2**31)
@@ -99,8 +101,10 @@ def _change(st: Arrays, bucket: int, side: int, tick: int, delta: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def compare_books(st: Arrays, bucket: int, new_tick, new_size) -> None:  # type: ignore[no-untyped-def]
-    """Count the changes from the state's last book to a new one. ``new_*`` int64[2, DEPTH], MISSING beyond the levels."""
+def compare_books(st: Arrays, bucket: int, new_tick: Integers, new_size: Integers) -> None:
+    """Count the changes from the state's last book to a new one. ``new_*`` int64[2, DEPTH], MISSING beyond the
+    levels.
+    """
     for side in range(2):
         sign = 1 if side == ASK else -1  # ticks times sign rise from the best price outwards
         same = True
@@ -138,7 +142,9 @@ def compare_books(st: Arrays, bucket: int, new_tick, new_size) -> None:  # type:
 
 @njit(cache=True, nogil=True)
 def ofi_at(st: Arrays, k: int) -> int:
-    """Order flow imbalance of book level ``k`` between the last group end and the book now (Cont, Kukanov, Stoikov 2014, eq. 4)."""
+    """Order flow imbalance of book level ``k`` between the last group end and the book now (Cont, Kukanov, Stoikov
+    2014, eq. 4).
+    """
     total = 0
     old, new = st.end_tick[BID, k], st.book_tick[BID, k]
     if new >= old:
@@ -160,7 +166,9 @@ def ofi_at(st: Arrays, k: int) -> int:
 
 @njit(cache=True, nogil=True)
 def zone_depth(st: Arrays, side: int, tick: int, zone_ticks: int) -> int:
-    """Displayed contracts within ``zone_ticks`` of ``tick`` at the last group end; -1 when the zone is not wholly visible."""
+    """Displayed contracts within ``zone_ticks`` of ``tick`` at the last group end; -1 when the zone is not wholly
+    visible.
+    """
     last = st.end_tick[side, DEPTH - 1]
     if last != MISSING:
         if side == BID and tick - zone_ticks < last:

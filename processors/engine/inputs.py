@@ -12,7 +12,7 @@ from common import schemas, topics
 from common.columns import Batch, Column
 from common.prices import ES_TICK_SIZE, tick_of
 from processors.engine.flows import MISSING
-from processors.engine.state import DEPTH
+from processors.engine.state import DEPTH, Floats, Integers
 
 _BOOK = schemas.load(topics.FUTURES_MBP10)
 _ACTIONS = _BOOK.field("action").symbols
@@ -28,7 +28,9 @@ FLAG_LAST, FLAG_SNAPSHOT, FLAG_MAYBE_BAD_BOOK = 128, 32, 8
 
 
 class Books(NamedTuple):
-    """Book records. ``tick`` and ``size`` int64[n, 2, DEPTH], bids first, ``MISSING`` beyond the levels; the rest int64[n]."""
+    """Book records. ``tick`` and ``size`` int64[n, 2, DEPTH], bids first, ``MISSING`` beyond the levels; the rest
+    int64[n].
+    """
 
     effective_ns: NDArray[np.int64]
     event_ns: NDArray[np.int64]
@@ -53,7 +55,17 @@ class Trades(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _fill_level(price, price_valid, size, side, k, tick_size, ticks, sizes, ok) -> None:  # type: ignore[no-untyped-def]
+def _fill_level(
+    price: Floats,
+    price_valid: NDArray[np.bool_],
+    size: NDArray[np.int32],
+    side: int,
+    k: int,
+    tick_size: float,
+    ticks: Integers,
+    sizes: Integers,
+    ok: NDArray[np.bool_],
+) -> None:
     for n in range(len(price)):
         if not price_valid[n]:
             continue
@@ -88,13 +100,26 @@ def books(batch: Batch) -> Books:
             price = batch.columns[f"{name}_px_{k + 1}"]
             size = batch.columns[f"{name}_sz_{k + 1}"]
             _fill_level(
-                np.ascontiguousarray(price.values, np.float64), _valid(price), np.ascontiguousarray(size.values, np.int32),
-                side, k, ES_TICK_SIZE, ticks, sizes, ok,
-            )  # fmt: skip
+                np.ascontiguousarray(price.values, np.float64),
+                _valid(price),
+                np.ascontiguousarray(size.values, np.int32),
+                side,
+                k,
+                ES_TICK_SIZE,
+                ticks,
+                sizes,
+                ok,
+            )
     return Books(
-        _int64(batch["ts_effective_ns"]), _int64(batch["ts_event_ns"]), _instruments(batch), _int64(batch["action"]),
-        _int64(batch["flags"]), ticks, sizes, ok,
-    )  # fmt: skip
+        _int64(batch["ts_effective_ns"]),
+        _int64(batch["ts_event_ns"]),
+        _instruments(batch),
+        _int64(batch["action"]),
+        _int64(batch["flags"]),
+        ticks,
+        sizes,
+        ok,
+    )
 
 
 def trades(batch: Batch) -> Trades:
@@ -106,14 +131,25 @@ def trades(batch: Batch) -> Trades:
     aggressor = batch["aggressor"]
     sign = (aggressor == _BUY).astype(np.int64) - (aggressor == _SELL).astype(np.int64)
     return Trades(
-        _int64(batch["ts_effective_ns"]), _int64(batch["ts_event_ns"]), _instruments(batch),
-        np.where(on_grid, exact, 0.0).astype(np.int64), size, sign, on_grid & (size > 0),
-    )  # fmt: skip
+        _int64(batch["ts_effective_ns"]),
+        _int64(batch["ts_event_ns"]),
+        _instruments(batch),
+        np.where(on_grid, exact, 0.0).astype(np.int64),
+        size,
+        sign,
+        on_grid & (size > 0),
+    )
 
 
 _NO_TIMES = np.zeros(0, np.int64)
 NO_BOOKS = Books(
-    _NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES,
-    np.zeros((0, 2, DEPTH), np.int64), np.zeros((0, 2, DEPTH), np.int64), np.zeros(0, np.bool_),
-)  # fmt: skip
+    _NO_TIMES,
+    _NO_TIMES,
+    _NO_TIMES,
+    _NO_TIMES,
+    _NO_TIMES,
+    np.zeros((0, 2, DEPTH), np.int64),
+    np.zeros((0, 2, DEPTH), np.int64),
+    np.zeros(0, np.bool_),
+)
 NO_TRADES = Trades(_NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES, np.zeros(0, np.bool_))

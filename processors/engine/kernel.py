@@ -1,19 +1,29 @@
 """The loop over events and snaps: what applies when (DESIGN 4.1-4.3).
 
-Events apply at their effective time. The snap at T covers events up to and including T and is decided before the first event after T,
-or when the inputs promise that nothing up to T is left. Nothing here depends on how the stream is cut into calls.
+Events apply at their effective time. The snap at T covers events up to and including T and is decided before the
+first event after T, or when the inputs promise that nothing up to T is left. Nothing here depends on how the stream
+is cut into calls.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from processors.engine.flows import MISSING, add_pending, compare_books, flush_pending, ofi_at
-from processors.engine.inputs import ACTION_CLEAR, CHANGES_BOOK, FLAG_LAST, FLAG_MAYBE_BAD_BOOK, FLAG_SNAPSHOT
+from processors.engine.inputs import (
+    ACTION_CLEAR,
+    CHANGES_BOOK,
+    FLAG_LAST,
+    FLAG_MAYBE_BAD_BOOK,
+    FLAG_SNAPSHOT,
+    Books,
+    Trades,
+)
 from processors.engine.levels import CANDIDATES
 from processors.engine.snap import advance_ofi, emit_snap
-from processors.engine.state import ASK, BID, DEPTH, Arrays
+from processors.engine.state import ASK, BID, DEPTH, Arrays, Floats, Integers, Parameters, SessionTable
 from processors.engine.tape import add_trade, extend_run
 
 DONE, ROWS_FULL, FLOW_FULL, TAPE_FULL = 0, 1, 2, 3
@@ -24,7 +34,7 @@ _FLOWS_PER_RECORD = 4 * DEPTH
 
 
 @njit(cache=True, nogil=True)
-def _begin_session(st: Arrays, session: int, sessions) -> None:  # type: ignore[no-untyped-def]
+def _begin_session(st: Arrays, session: int, sessions: SessionTable) -> None:
     """Start anew; only the book itself goes on, as the baseline of what follows."""
     s = st.scalars[0]
     s.session = session
@@ -53,9 +63,9 @@ def _begin_session(st: Arrays, session: int, sessions) -> None:  # type: ignore[
 
 
 @njit(cache=True, nogil=True)
-def _enter_session(st: Arrays, sessions, last_open_ns: int) -> None:  # type: ignore[no-untyped-def]
+def _enter_session(st: Arrays, sessions: SessionTable, last_open_ns: int) -> None:
     """Begin the latest session that opened at or before ``last_open_ns``, unless it is running already."""
-    found = np.searchsorted(sessions[1], last_open_ns, side="right") - 1
+    found = int(np.searchsorted(sessions[1], last_open_ns, side="right")) - 1
     if found > st.scalars[0].session:
         _begin_session(st, found, sessions)
 
@@ -67,7 +77,7 @@ def _read_group(st: Arrays, bucket: int, in_session: bool) -> None:
     bid = st.book_tick[BID, 0]
     ask = st.book_tick[ASK, 0]
     was_continuous = s.continuous == 1
-    two_sided = bid != MISSING and ask != MISSING and bid < ask
+    two_sided = MISSING not in (bid, ask) and bid < ask
     s.continuous = 1 if two_sided and in_session else 0
     if two_sided:
         s.mid2 = bid + ask
@@ -95,11 +105,22 @@ def _end_time(st: Arrays, bucket: int, in_session: bool) -> None:
 @njit(cache=True, nogil=True)
 def _flow_room(st: Arrays) -> bool:
     s = st.scalars[0]
-    return s.flow_head - s.flow_tail + s.pending_count + _FLOWS_PER_RECORD < len(st.flow_bucket)
+    return bool(s.flow_head - s.flow_tail + s.pending_count + _FLOWS_PER_RECORD < len(st.flow_bucket))
 
 
 @njit(cache=True, nogil=True)
-def _snaps_before(st: Arrays, p, hotzones, sessions, before_ns: int, rows, at: int, kinds, keys, prices):  # type: ignore[no-untyped-def]
+def _snaps_before(
+    st: Arrays,
+    p: Parameters,
+    hotzones: Floats,
+    sessions: SessionTable,
+    before_ns: int,
+    rows: NDArray[np.void],
+    at: int,
+    kinds: Integers,
+    keys: Integers,
+    prices: Floats,
+) -> tuple[int, int]:
     """Decide every snap strictly before ``before_ns``. Returns (status, next free row)."""
     s = st.scalars[0]
     while s.next_snap_ns < before_ns:
@@ -121,7 +142,7 @@ def _snaps_before(st: Arrays, p, hotzones, sessions, before_ns: int, rows, at: i
 
 
 @njit(cache=True, nogil=True)
-def _apply_book(st: Arrays, p, books, i: int, bucket: int, in_session: bool) -> None:  # type: ignore[no-untyped-def]
+def _apply_book(st: Arrays, p: Parameters, books: Books, i: int, bucket: int, in_session: bool) -> None:
     s = st.scalars[0]
     instrument = books.instrument_id[i]
     if instrument != s.instrument_id:
@@ -159,7 +180,7 @@ def _apply_book(st: Arrays, p, books, i: int, bucket: int, in_session: bool) -> 
 
 
 @njit(cache=True, nogil=True)
-def _apply_trade(st: Arrays, p, trades, i: int, bucket: int, in_session: bool) -> None:  # type: ignore[no-untyped-def]
+def _apply_trade(st: Arrays, p: Parameters, trades: Trades, i: int, bucket: int, in_session: bool) -> None:
     s = st.scalars[0]
     if not in_session or (s.instrument_fixed == 1 and trades.instrument_id[i] != s.instrument_id):
         return
@@ -187,11 +208,23 @@ def _apply_trade(st: Arrays, p, trades, i: int, bucket: int, in_session: bool) -
 
 
 @njit(cache=True, nogil=True)
-def run(st: Arrays, parameters, hotzones, sessions, kind, index, books, trades, start: int, until_ns: int, rows):  # type: ignore[no-untyped-def]
+def run(
+    st: Arrays,
+    parameters: NDArray[np.void],
+    hotzones: Floats,
+    sessions: SessionTable,
+    kind: NDArray[np.int8],
+    index: Integers,
+    books: Books,
+    trades: Trades,
+    start: int,
+    until_ns: int,
+    rows: NDArray[np.void],
+) -> tuple[int, int, int]:
     """Apply events ``start`` on, deciding snaps as they come due, then all snaps before ``until_ns``.
 
-    Returns (status, next event, rows written). On a status other than DONE the caller makes room and calls again from there; what was
-    done stays done.
+    Returns (status, next event, rows written). On a status other than DONE the caller makes room and calls again from
+    there; what was done stays done.
     """
     p = parameters[0]
     s = st.scalars[0]

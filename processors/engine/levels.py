@@ -1,4 +1,6 @@
-"""Which levels exist at a snap, on which side spot stands, and what lies ahead of each (plan §§3, 4, 5.5; DESIGN 4.4, 4.9)."""
+"""Which levels exist at a snap, on which side spot stands, and what lies ahead of each (plan §§3, 4, 5.5; DESIGN 4.4,
+4.9).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from common import schemas
-from processors.engine.state import LEVELS, Arrays
+from processors.engine.state import LEVELS, Arrays, Floats, Integers, Parameters
 
 KINDS = schemas.load("levels.features.v1").field("level_kind").symbols
 ROUND = KINDS.index("ROUND")
@@ -37,8 +39,12 @@ def level_name(kind: int, key: int, spacing: float, hotzones: NDArray[np.float64
 
 
 @njit(cache=True, nogil=True)
-def list_levels(st: Arrays, p, hotzones, spot: float, kinds, keys, prices) -> int:  # type: ignore[no-untyped-def]
-    """Write the levels within reach of spot into ``kinds``, ``keys``, ``prices`` [CANDIDATES]; returns how many there are."""
+def list_levels(
+    st: Arrays, p: Parameters, hotzones: Floats, spot: float, kinds: Integers, keys: Integers, prices: Floats
+) -> int:
+    """Write the levels within reach of spot into ``kinds``, ``keys``, ``prices`` [CANDIDATES]; returns how many there
+    are.
+    """
     s = st.scalars[0]
     n = 0
     low = spot - p.level_range
@@ -64,11 +70,13 @@ def list_levels(st: Arrays, p, hotzones, spot: float, kinds, keys, prices) -> in
 
 
 @njit(cache=True, nogil=True)
-def track_level(st: Arrays, p, kind: int, key: int, price: float, spot: float, touch: float, snap_ns: int) -> int:  # type: ignore[no-untyped-def]
+def track_level(
+    st: Arrays, p: Parameters, kind: int, key: int, price: float, spot: float, touch: float, snap_ns: int
+) -> int:
     """Find or make the level's memory, move its tick and direction; returns its slot, or -1 when there is no room.
 
-    The tick moves only when the price has moved by more than LEVEL_TICK_HYSTERESIS; the direction flips only when spot is a touch
-    band beyond the level.
+    The tick moves only when the price has moved by more than LEVEL_TICK_HYSTERESIS; the direction flips only when
+    spot is a touch band beyond the level.
     """
     s = st.scalars[0]
     slot = -1
@@ -101,8 +109,10 @@ def track_level(st: Arrays, p, kind: int, key: int, price: float, spot: float, t
 
 
 @njit(cache=True, nogil=True)
-def next_level(kinds, prices, count: int, level: int, up: bool, touch: float) -> int:  # type: ignore[no-untyped-def]
-    """Index of the nearest level on one side, at least a touch band away; of equal prices a strong one; -1 when there is none."""
+def next_level(kinds: Integers, prices: Floats, count: int, level: int, up: bool, touch: float) -> int:
+    """Index of the nearest level on one side, at least a touch band away; of equal prices a strong one; -1 when there
+    is none.
+    """
     best = -1
     for n in range(count):
         away = prices[n] - prices[level] if up else prices[level] - prices[n]

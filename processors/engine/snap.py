@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from processors.engine.barrier import NEUTRAL, classify, replenishment
 from processors.engine.flows import MISSING, expire_flows, zone_depth
@@ -20,6 +21,9 @@ from processors.engine.state import (
     TICK_MASK,
     TICKS,
     Arrays,
+    Floats,
+    Integers,
+    Parameters,
 )
 from processors.engine.tape import expire_trades, largest_sweep, mid_slope, push_mid, tape_volume
 
@@ -47,7 +51,7 @@ def advance_ofi(st: Arrays, bucket: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _remember_depth(st: Arrays, p) -> None:  # type: ignore[no-untyped-def]
+def _remember_depth(st: Arrays, p: Parameters) -> None:
     s = st.scalars[0]
     at = s.depth_count % st.depth_history.shape[2]
     for side in range(2):
@@ -59,8 +63,10 @@ def _remember_depth(st: Arrays, p) -> None:  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _depth_rank(st: Arrays, p, side: int, tick: int, depth: int) -> float:  # type: ignore[no-untyped-def]
-    """Share of the history at this distance from the best price that was no deeper than ``depth``; NaN with too little."""
+def _depth_rank(st: Arrays, p: Parameters, side: int, tick: int, depth: int) -> float:
+    """Share of the history at this distance from the best price that was no deeper than ``depth``; NaN with too
+    little.
+    """
     s = st.scalars[0]
     sign = 1 if side == ASK else -1
     d = (tick - st.end_tick[side, 0]) * sign + DISTANCE_MIN
@@ -78,7 +84,17 @@ def _depth_rank(st: Arrays, p, side: int, tick: int, depth: int) -> float:  # ty
 
 
 @njit(cache=True, nogil=True)
-def emit_snap(st: Arrays, p, hotzones, snap_ns: int, rows, at: int, kinds, keys, prices) -> int:  # type: ignore[no-untyped-def]
+def emit_snap(
+    st: Arrays,
+    p: Parameters,
+    hotzones: Floats,
+    snap_ns: int,
+    rows: NDArray[np.void],
+    at: int,
+    kinds: Integers,
+    keys: Integers,
+    prices: Floats,
+) -> int:
     """Write the rows of the snap at ``snap_ns`` into ``rows`` from ``at`` on; returns the next free place.
 
     The caller has ended the group and keeps room for one row per level. Nothing is written before the first valid mid.

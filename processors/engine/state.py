@@ -1,9 +1,10 @@
 """Everything the feature engine remembers, in one room: flat arrays that Numba kernels read and write in place.
 
-The state is a deterministic function of the events applied so far. :meth:`State.to_bytes` and :meth:`State.from_bytes` are exact, so that
-a run resumed from a checkpoint goes on with the same bits.
+The state is a deterministic function of the events applied so far. :meth:`State.to_bytes` and
+:meth:`State.from_bytes` are exact, so that a run resumed from a checkpoint goes on with the same bits.
 
-Ticks are ES ticks (0.25 points), sizes contracts, times ns since the epoch. Arrays indexed by tick use ``tick & TICK_MASK``.
+Ticks are ES ticks (0.25 points), sizes contracts, times ns since the epoch. Arrays indexed by tick use ``tick &
+TICK_MASK``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,13 @@ from common.config import NS_PER_MS, NS_PER_S, EngineConfig
 from common.errors import InvariantError
 from common.prices import ABSENT, ES_MULTIPLIER, ES_TICK_SIZE
 from common.sessions import Sessions
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Parameters = Any
+"""One record of PARAMETERS; Numba reads its fields as attributes."""
+SessionTable = tuple[Integers, Integers, Integers]
+"""Date, open and close of the sessions."""
 
 FORMAT_VERSION = 1
 
@@ -134,7 +142,9 @@ class Arrays(NamedTuple):
     book_size: NDArray[np.int64]
     end_tick: NDArray[np.int64]  # [2, DEPTH] book at the last group end
     end_size: NDArray[np.int64]
-    pending: NDArray[np.int64]  # [2 * TICKS] passive volume of this ts_event not yet explained by lost depth; -1 when none traded
+    pending: NDArray[
+        np.int64
+    ]  # [2 * TICKS] passive volume of this ts_event not yet explained by lost depth; -1 when none traded
     pending_key: NDArray[np.int64]  # [2 * TICKS] which of them are not -1
     flow_total: NDArray[np.int64]  # [2 * TICKS, 4] running sums over W_b of ADDED, CANCELED, FILLED, HIDDEN
     flow_last: NDArray[np.int64]  # [2 * TICKS] number of the key's newest log entry
@@ -206,13 +216,12 @@ def _empty_arrays(config: EngineConfig) -> Arrays:
     scalars["session"] = -1
     scalars["instrument_id"] = -1
     scalars["ratio"] = config.RATIO_DEFAULT
-    book = lambda fill: np.full((2, DEPTH), fill, np.int64)  # noqa: E731 - four alike
     return Arrays(
         scalars=scalars,
-        book_tick=book(ABSENT),
-        book_size=book(0),
-        end_tick=book(ABSENT),
-        end_size=book(0),
+        book_tick=np.full((2, DEPTH), ABSENT, np.int64),
+        book_size=np.zeros((2, DEPTH), np.int64),
+        end_tick=np.full((2, DEPTH), ABSENT, np.int64),
+        end_size=np.zeros((2, DEPTH), np.int64),
         pending=np.full(2 * TICKS, -1, np.int64),
         pending_key=np.zeros(2 * TICKS, np.int64),
         flow_total=np.zeros((2 * TICKS, 4), np.int64),
@@ -275,7 +284,9 @@ class State:
 
     @classmethod
     def from_bytes(cls, config: EngineConfig, sessions: Sessions, data: bytes) -> State:
-        """The state that :meth:`to_bytes` wrote. Raises InvariantError when it belongs to another version or configuration."""
+        """The state that :meth:`to_bytes` wrote. Raises InvariantError when it belongs to another version or
+        configuration.
+        """
         (size,) = struct.unpack_from(">I", data)
         header = json.loads(data[4 : 4 + size])
         if header["version"] != FORMAT_VERSION or header["config_hash"] != config.hash:
@@ -286,8 +297,9 @@ class State:
             )
         state = initial_state(config, sessions, header["underlying"])
         at = 4 + size
+        templates: tuple[NDArray[Any], ...] = tuple(state.arrays)
         arrays = {}
-        for (name, shape, _), template in zip(header["arrays"], state.arrays, strict=True):
+        for (name, shape, _), template in zip(header["arrays"], templates, strict=True):
             count = int(np.prod(shape))
             end = at + count * template.dtype.itemsize
             if end > len(data):

@@ -50,27 +50,45 @@ class Market:
         }
 
     def book(
-        self, at_ns: int, bids: Side, asks: Side, action: str = "MODIFY", flags: int = 128, instrument: int = INSTRUMENT,
+        self,
+        at_ns: int,
+        bids: Side,
+        asks: Side,
+        action: str = "MODIFY",
+        flags: int = 128,
+        instrument: int = INSTRUMENT,
         event_ns: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """One book record with the whole book after it."""
         record: dict[str, Any] = {
-            **self._stamp(at_ns, event_ns), "action": _ACTIONS.index(action), "flags": flags, "instrument_id": instrument,
-        }  # fmt: skip
+            **self._stamp(at_ns, event_ns),
+            "action": _ACTIONS.index(action),
+            "flags": flags,
+            "instrument_id": instrument,
+        }
         for name, side in (("bid", bids), ("ask", asks)):
             for k in range(10):
                 record[f"{name}_px_{k + 1}"], record[f"{name}_sz_{k + 1}"] = side[k] if k < len(side) else (None, None)
         self.books.append(record)
 
     def trade(
-        self, at_ns: int, price: float, size: int, aggressor: str, instrument: int = INSTRUMENT, event_ns: int | None = None
+        self,
+        at_ns: int,
+        price: float,
+        size: int,
+        aggressor: str,
+        instrument: int = INSTRUMENT,
+        event_ns: int | None = None,
     ) -> None:
         """One trade; ``aggressor`` BUY, SELL or MID."""
         self.trades.append(
             {
-                **self._stamp(at_ns, event_ns), "price": price, "size": size, "instrument_id": instrument,
+                **self._stamp(at_ns, event_ns),
+                "price": price,
+                "size": size,
+                "instrument_id": instrument,
                 "aggressor": _AGGRESSORS.index(aggressor),
-            }  # fmt: skip
+            }
         )
 
     def batches(self) -> tuple[Batch, Batch]:
@@ -93,11 +111,16 @@ class Market:
 _INT32 = {"flags", "action", "aggressor", "size"} | {f"{s}_sz_{k}" for s in ("bid", "ask") for k in range(1, 11)}
 _COLUMNS: Mapping[str, Sequence[str]] = {
     topics.FUTURES_MBP10: [
-        "ts_effective_ns", "ts_event_ns", "seq", "action", "flags", "instrument_id",
+        "ts_effective_ns",
+        "ts_event_ns",
+        "seq",
+        "action",
+        "flags",
+        "instrument_id",
         *(f"{s}_{f}_{k}" for s in ("bid", "ask") for k in range(1, 11) for f in ("px", "sz")),
     ],
     topics.FUTURES_TRADES: ["ts_effective_ns", "ts_event_ns", "seq", "price", "size", "instrument_id", "aggressor"],
-}  # fmt: skip
+}
 
 
 def _batch(topic: str, records: Sequence[Mapping[str, Any]]) -> Batch:

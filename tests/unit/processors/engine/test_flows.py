@@ -158,7 +158,7 @@ def test_a_book_crossed_only_inside_its_group_counts(market: Market) -> None:
 
 
 def test_a_price_off_the_tick_grid_is_skipped_and_nothing_else_is(market: Market) -> None:
-    market.book(2 * NS, with_size(BIDS, 6000.0, 45)[:-1] + [(5997.6, 1)], ASKS)
+    market.book(2 * NS, [*with_size(BIDS, 6000.0, 45)[:-1], (5997.6, 1)], ASKS)
     market.book(3 * NS, with_size(BIDS, 6000.0, 30), ASKS)
     assert flows(market.last(3.5, LEVEL)) == (0, 20, 0, 0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.support.market import NS, OPEN_NS, SNAP_NS, Market, ladder
@@ -23,7 +25,7 @@ def market() -> Market:
 def test_snaps_lie_on_the_grid_and_begin_with_the_first_book(market: Market) -> None:
     times = sorted({row["ts_event_ns"] for row in market.rows(3.0)})
     assert times[0] == OPEN_NS + NS
-    assert {b - a for a, b in zip(times, times[1:], strict=False)} == {SNAP_NS}
+    assert {b - a for a, b in itertools.pairwise(times)} == {SNAP_NS}
     assert all(ts % SNAP_NS == 0 for ts in times)
 
 
