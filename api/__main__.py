@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from api.server import run
+from api.service import run
 from common.errors import BreakwaterError
 
 app = typer.Typer(add_completion=False)

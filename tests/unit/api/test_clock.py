@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 
 import pytest
@@ -44,7 +45,8 @@ def test_what_is_no_time_is_refused_by_name_and_value(text: str) -> None:
     assert caught.value.hint
 
 
-@given(st.datetimes(min_value=datetime(1970, 1, 12), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)))
+# The bounds are naive because hypothesis wants them so.
+@given(st.datetimes(min_value=datetime(1970, 1, 13), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
 def test_iso_and_ns_agree(moment: datetime) -> None:
     ns = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // (moment.resolution) * 1_000
     assert parse_time_ns("to", moment.isoformat()) == ns
@@ -54,7 +56,5 @@ def test_iso_and_ns_agree(moment: datetime) -> None:
 
 @given(st.text(max_size=40))
 def test_any_text_is_a_time_or_an_input_error(text: str) -> None:
-    try:
+    with contextlib.suppress(InputError):
         assert 0 <= parse_time_ns("from", text) < 2**63
-    except InputError:
-        pass
