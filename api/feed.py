@@ -88,7 +88,7 @@ class SignalFeed:
         self._assembler = SnapAssembler()
         self._next_offset = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="signal-feed", daemon=True)
+        self._thread = threading.Thread(target=self.run, name="signal-feed", daemon=True)
         self.lag_records: int | None = None
         health.set("broker", False, "not asked yet")
         health.set("signals", False, "not read yet")
@@ -102,7 +102,8 @@ class SignalFeed:
         self._stop.set()
         self._thread.join()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Read until stopped; the body of the thread. Raises what was not foreseen, after saying so in health."""
         try:
             while not self._stop.is_set():
                 if self._begin():
