@@ -1,0 +1,92 @@
+"""The table of commands, and how an error looks to the person who typed one."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from common.cli.lazy import Entry, mount
+from common.errors import BreakwaterError
+
+FIRST = "Start here"
+STACK = "Local stack"
+LOOK = "Look inside"
+SERVICES = "Services (each runs until SIGTERM)"
+
+COMMANDS = (
+    Entry("demo", "infra.local.demo:app", "Run everything on real or simulated ES data and watch it.", FIRST),
+    Entry("test", "common.cli.checks:app", "Run the tests, and for 'all' the linters: what CI runs.", FIRST),
+    Entry("up", "infra.local.commands:up", "Start the local broker and schema registry.", STACK),
+    Entry("down", "infra.local.commands:down", "Stop them; their data stay.", STACK),
+    Entry(
+        "status", "infra.local.commands:status", "Show broker, registry and services, and whether they are well.", STACK
+    ),
+    Entry("topics", "common.cli.topics:topics", "List topics with offsets, record counts and schema versions.", LOOK),
+    Entry("query", "lakehouse.query:query", "Run SQL over the tables.", LOOK),
+    Entry("replay", "producers.replay:app", "Run the engine on DBN files without Kafka and print the digest.", LOOK),
+    Entry("bench", "common.cli.bench:app", "Measure a part of the platform.", LOOK),
+    Entry("producer", "producers", "Publish market data to the topics.", SERVICES),
+    Entry("features", "processors.features", "Turn market data into level features.", SERVICES),
+    Entry("signals", "processors.signals", "Turn level features into level signals (Faust).", SERVICES),
+    Entry("sink", "lakehouse", "Commit the topics to Iceberg tables, exactly once.", SERVICES),
+    Entry("api", "api", "Serve REST and WebSocket.", SERVICES),
+)
+
+app = typer.Typer(
+    name="breakwater",
+    help="At every price level: will it break or reject?",
+    epilog="New here? Run: ./breakwater demo",
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    ctx: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print_version()
+    elif ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+mount(app, COMMANDS)
+
+
+def print_version() -> None:
+    """Print the version that pyproject.toml states."""
+    import tomllib
+
+    from common.settings import PROJECT_ROOT
+
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    typer.echo(f"breakwater {project['version']}")
+
+
+def main() -> NoReturn:
+    """Run the command line: exit code 0, 1 for an error, 2 for a wrong use, 130 when interrupted."""
+    debug = "--debug" in sys.argv[1:2]
+    try:
+        typer.main.get_command(app).main(prog_name="breakwater")
+    except BreakwaterError as error:
+        if debug:
+            raise
+        show_error(error, Console(stderr=True))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(1)
+
+
+def show_error(error: BreakwaterError, console: Console) -> None:
+    """The message in red, then the hint, dim."""
+    console.print(Text(str(error), style="red"), soft_wrap=True)
+    if error.hint:
+        console.print(Text(error.hint, style="dim"), soft_wrap=True)

@@ -1,0 +1,21 @@
+"""``breakwater bench``: one command per benchmark; each stands beside the tests."""
+
+from __future__ import annotations
+
+import typer
+
+from common.cli.lazy import Entry, mount
+
+BENCHMARKS = (
+    Entry("codec", "tests.benchmark.bench_codec:main", "Columnar Avro codec against fastavro, in records per second."),
+)
+
+app = typer.Typer(help="Measure a part of the platform.", add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+mount(app, BENCHMARKS)
