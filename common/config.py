@@ -2,7 +2,7 @@
 
 Names are the specification's. The object is frozen and validated as a whole; :attr:`EngineConfig.hash` identifies it
 in every signal. Values come from the defaults (core.md), then the profile, then the file, then
-``BREAKWATER_ENGINE_<KEY>`` in the environment.
+``BREAKWATER_ENGINE_<key>`` in the environment.
 """
 
 from __future__ import annotations
@@ -200,17 +200,19 @@ class EngineConfig(BaseModel):
 
 
 def _from_environment(values: Mapping[str, str]) -> dict[str, Any]:
-    by_upper = {name.upper(): name for name in EngineConfig.model_fields}
-    out: dict[str, Any] = {}
-    for key, text in values.items():
-        name = by_upper.get(key.upper())
-        if name is None:
-            raise ConfigError(
-                f"BREAKWATER_ENGINE_{key} names no configuration key",
-                hint="See ./breakwater config or GET /v1/config for the keys.",
-            )
-        out[name] = tuple(part for part in text.split(",") if part.strip()) if name == "USER_HOTZONES" else text
-    return out
+    """Keys spelled exactly as in the specification: W_t and w_T are two different ones."""
+    unknown = sorted(set(values) - set(EngineConfig.model_fields))
+    if unknown:
+        raise ConfigError(
+            f"BREAKWATER_ENGINE_{unknown[0]} names no configuration key",
+            hint="Keys are spelled as in docs/features.md and GET /v1/config, capitals and all.",
+        )
+    lists = {"USER_HOTZONES"}
+    return {key: _split(text) if key in lists else text for key, text in values.items()}
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def make_config(overrides: Mapping[str, Any]) -> EngineConfig:
