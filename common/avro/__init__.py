@@ -1,4 +1,4 @@
-"""Avro in Confluent framing: whole batches as columns (:class:`Codec`), single records as dictionaries (:func:`encode_row`)."""
+"""Avro in Confluent framing: whole batches as columns (:class:`Codec`), single records as dictionaries."""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +47,12 @@ class Encoded:
         """Each record as bytes of its own, as a Kafka producer wants them."""
         raw = self.data.tobytes()
         bounds = self.offsets.tolist()
-        return [raw[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+        return [raw[start:stop] for start, stop in pairwise(bounds)]
 
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """A record that was left out: its position in the input, and why (RecordError, or SchemaError when its schema cannot be read)."""
+    """A record left out: its position in the input, and why (SchemaError: its schema cannot be read as this one)."""
 
     index: int
     error: BreakwaterError
@@ -75,8 +77,8 @@ def _read_only(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
 class Codec:
     """Encodes and decodes batches of one (reader's) schema.
 
-    Fields are long, int, double, boolean, string, bytes, enum, arrays of int, long or double, each nullable or not. Raises SchemaError that names
-    the field for anything else. One instance serves one thread at a time.
+    Fields are long, int, double, boolean, string, bytes, enum, arrays of int, long or double, each nullable or not.
+    Raises SchemaError that names the field for anything else. One instance serves one thread at a time.
     """
 
     def __init__(self, schema: RecordSchema) -> None:
@@ -88,8 +90,8 @@ class Codec:
     def encode(self, batch: Batch, schema_id: int) -> Encoded:
         """Frame and encode every record, as fastavro would write it.
 
-        Raises RecordError that names the record and field for a null where none may be, a symbol out of range or text that is not UTF-8;
-        InvariantError for a column that is missing or of another type.
+        Raises RecordError that names the record and field for a null where none may be, a symbol out of range or text
+        that is not UTF-8; InvariantError for a column that is missing or of another type.
         """
         if not 0 <= schema_id < 2**31:
             raise InvariantError(f"a schema id is a 31-bit number, not {schema_id}")
@@ -118,25 +120,28 @@ class Codec:
         return Encoded(out[:position], offsets)
 
     def decode(self, values: Sequence[bytes | None], writer: Callable[[int], RecordSchema]) -> Decoded:
-        """Decode framed records, each as the schema its id names says; ``writer`` gives that schema or raises SchemaError.
+        """Decode framed records, each by the schema that its id names: ``writer`` gives it, or raises SchemaError.
 
-        A bad record (also None, an empty value) never raises: it is reported and left out. Any other error of ``writer`` passes through.
+        A bad record (also None, an empty value) never raises: it is reported and left out. Any other error of
+        ``writer`` passes through.
         """
+        present = cast(Sequence[bytes], values)
         try:
-            sizes = np.fromiter(map(len, values), np.int64, len(values))
-        except TypeError:
-            values = [b"" if value is None else value for value in values]
-            sizes = np.fromiter(map(len, values), np.int64, len(values))
+            sizes = np.fromiter(map(len, present), np.int64, len(present))
+        except TypeError:  # a None, which is rare: not worth a look at every value
+            present = [value or b"" for value in values]
+            sizes = np.fromiter(map(len, present), np.int64, len(present))
         offsets = np.zeros(len(values) + 1, np.int64)
         np.cumsum(sizes, out=offsets[1:])
-        return self.decode_buffer(np.frombuffer(b"".join([*values, _PADDING]), np.uint8), offsets, writer)
+        return self.decode_buffer(np.frombuffer(b"".join([*present, _PADDING]), np.uint8), offsets, writer)
 
     def decode_buffer(
         self, data: NDArray[np.uint8], offsets: NDArray[np.int64], writer: Callable[[int], RecordSchema]
     ) -> Decoded:
         """Like :meth:`decode`, for records that lie in one buffer, record i at ``data[offsets[i]:offsets[i + 1]]``.
 
-        Copies the buffer unless 32 more bytes follow the last record. Raises InvariantError for offsets that fall or leave the buffer.
+        Copies the buffer unless 32 more bytes follow the last record. Raises InvariantError for offsets that fall or
+        leave the buffer.
         """
         count = len(offsets) - 1
         if count < 0 or offsets[0] < 0 or offsets[-1] > len(data) or bool(np.any(offsets[1:] < offsets[:-1])):

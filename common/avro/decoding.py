@@ -1,8 +1,8 @@
 """Bytes to columns: one kernel for every schema.
 
-The kernel interprets a program, a row of integers per field, and writes into three arenas (int64, int32, uint8) that hold all columns.
-A column's place is a base and a stride: record k of the output is at ``base + k * stride``. A stride of 0 is a scratch cell, for
-fields that the reader does not want. Nothing is written for a bad record that the next good one does not overwrite.
+The kernel interprets a program, a row of integers per field, and writes into three arenas (int64, int32, uint8) that
+hold all columns. A column's place is a base and a stride: record k of the output is at ``base + k * stride``. A stride
+of 0 is a scratch cell, for fields that the reader does not want. What a bad record wrote, the next good one overwrites.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from common.avro.machine import BEYOND, copy_bytes, is_utf8, kernel, load_word, read_varint
+from common.avro.machine import BEYOND, Int, copy_bytes, is_utf8, load_word, read_varint
+from common.jit import kernel
 
 FRAME = 5
 """Bytes of the Confluent frame: a zero, then the schema id, big-endian."""
@@ -19,9 +20,9 @@ FRAME = 5
 # Columns of a program row.
 OP, TAGGED, BASE, STRIDE, VALID_BASE, VALID_STRIDE, AUX, AUX_COUNT = range(8)
 ROW_WIDTH = 8
-"""TAGGED: the writer's field is a union with null. VALID_BASE: place of the validity byte, -1 where the reader's field is not nullable.
-AUX: for strings and arrays the distance from the place of the start (an array of doubles: its complement) to that of the length; for
-enums the start of the symbol map and its length."""
+"""TAGGED: the writer's field is a union with null. VALID_BASE: place of the validity byte, -1 where the reader's field
+is not nullable. AUX: for strings and arrays the distance from the place of the start (of an array of doubles, its
+complement) to that of the length; for enums the start of the symbol map and its length."""
 
 # Columns of a program's segment row: its fields on the wire, then its defaulted fields, which are read from the tail.
 WIRE_FIRST, WIRE_LAST, DEFAULT_LAST, TAIL_START, TAIL_STOP = range(5)
@@ -31,7 +32,9 @@ LONG, INT, INT_TO_LONG, DOUBLE, BOOLEAN, ENUM, BYTES, STRING, LONG_TO_DOUBLE, IN
 ARRAY_INT, ARRAY_LONG, ARRAY_DOUBLE = range(10, 13)
 
 # What is wrong with a record.
-GOOD, TRUNCATED, TOO_LONG, BAD_INTEGER, BAD_INT, BAD_TAG, NOT_NULLABLE, BAD_SYMBOL, BAD_LENGTH, BAD_UTF8, BAD_COUNT = range(11)
+GOOD, TRUNCATED, TOO_LONG, BAD_INTEGER, BAD_INT, BAD_TAG, NOT_NULLABLE, BAD_SYMBOL, BAD_LENGTH, BAD_UTF8, BAD_COUNT = (
+    range(11)
+)
 
 INT_MIN, INT_MAX = -(2**31), 2**31 - 1
 
@@ -57,7 +60,7 @@ def read_frames(data: Any, offsets: Any, ids: Any) -> bool:
 
 
 @kernel
-def _skip_array(data: Any, position: int, end: int, op: int) -> tuple[int, int, int]:
+def _skip_array(data: Any, position: Int, end: Int, op: Int) -> tuple[Int, Int, Int]:
     """Check an array's blocks. (position after it, number of items, what is wrong)."""
     total = np.int64(0)
     while True:
@@ -91,7 +94,7 @@ def _skip_array(data: Any, position: int, end: int, op: int) -> tuple[int, int, 
 def decode_records(
     data: Any,
     offsets: Any,
-    tail: int,
+    tail: Int,
     program_of: Any,
     programs: Any,
     segments: Any,
@@ -102,11 +105,12 @@ def decode_records(
     octets: Any,
     status: Any,
     index: Any,
-) -> int:
-    """Decode framed records ``data[offsets[i]:offsets[i+1]]`` with program ``program_of[i]`` (-1: leave it out); the number of good ones.
+) -> Int:
+    """Decode records ``data[offsets[i]:offsets[i+1]]``, each with program ``program_of[i]`` (-1: leave it out).
 
-    ``tail``: where in ``data`` the defaults' bytes begin. ``doubles`` is the same memory as ``longs``. ``status[i]``: GOOD, or what is wrong
-    plus 256 times the program row it was found in. ``index[k]``: the input position of output record k.
+    ``tail``: where in ``data`` the defaults' bytes begin. ``doubles`` is the same memory as ``longs``. ``status[i]``:
+    GOOD, or what is wrong plus 256 times the program row it was found in. ``index[k]``: the input position of output
+    record k. Returns the number of good records.
     """
     good = 0
     for record in range(len(offsets) - 1):
@@ -178,7 +182,7 @@ def decode_records(
                             problem = BAD_SYMBOL
                             break
                         ints[place] = symbol
-                elif op == STRING or op == BYTES:
+                elif op in (STRING, BYTES):
                     length = np.int64(0)
                     if not is_null:
                         length, position = read_varint(data, position)
@@ -200,7 +204,7 @@ def decode_records(
                             problem = BAD_INT
                             break
                         longs[place] = value
-                elif op == LONG_TO_DOUBLE or op == INT_TO_DOUBLE:
+                elif op in (LONG_TO_DOUBLE, INT_TO_DOUBLE):
                     if is_null:
                         longs[place] = 0
                     else:
@@ -247,7 +251,7 @@ def gather_bytes(data: Any, starts: Any, offsets: Any, out: Any) -> None:
 
 @kernel
 def gather_items(data: Any, starts: Any, offsets: Any, out: Any, words: Any) -> None:
-    """Decode arrays that :func:`decode_records` has checked, end to end. ``words``: the memory of ``out`` as int64 if those are doubles."""
+    """Decode arrays that :func:`decode_records` has checked, end to end; ``words`` is the memory of a double ``out``."""
     for record in range(len(starts)):
         item, last = offsets[record], offsets[record + 1]
         is_double = starts[record] < 0

@@ -22,31 +22,32 @@ from common.avro.decoding import (
     LONG,
     STRING,
 )
-from common.avro.machine import copy_bytes, is_utf8, kernel, store_word, write_varint
+from common.avro.machine import Int, copy_bytes, is_utf8, store_word, write_varint
+from common.jit import kernel
 
 # Columns of a program row.
 OP, TAGGED, BASE, VALID_BASE, OFFSETS_BASE, SYMBOLS = range(6)
 ROW_WIDTH = 6
-"""TAGGED: the field is a union with null. VALID_BASE: place of the validity bytes, -1 where all are valid (it must be, unless TAGGED). OFFSETS_BASE: place of the offsets
-of a string or array, whose values begin at BASE. SYMBOLS: number of an enum's."""
+"""TAGGED: the field is a union with null. VALID_BASE: place of the validity bytes, -1 where all are valid (it must be,
+unless TAGGED). OFFSETS_BASE: place of a string's or array's offsets; its values begin at BASE. SYMBOLS: an enum's."""
 
 
 @kernel
 def encode_records(
-    count: int,
-    schema_id: int,
+    count: Int,
+    schema_id: Int,
     program: Any,
     longs: Any,
     ints: Any,
     octets: Any,
     out: Any,
-    position: int,
+    position: Int,
     offsets: Any,
-) -> tuple[int, int, int]:
+) -> tuple[Int, Int, Int]:
     """Write ``count`` framed records to ``out`` from ``position`` on, each record's end into ``offsets``.
 
-    ``out`` must hold the longest possible result and eight bytes more. Returns (position after the last record, number of the first
-    record that cannot be written, what is wrong plus 256 times its program row); GOOD when all were.
+    ``out`` must hold the longest possible result and eight bytes more. Returns (position after the last record, number
+    of the first record that cannot be written, what is wrong plus 256 times its program row); GOOD when all were.
     """
     for record in range(count):
         out[position] = 0
@@ -86,7 +87,7 @@ def encode_records(
                 start, stop = longs[at], longs[at + 1]
                 base = program[row, BASE]
                 length = stop - start
-                if op == STRING or op == BYTES:
+                if op in (STRING, BYTES):
                     if op == STRING and not is_utf8(octets, base + start, base + stop):
                         return position, record, BAD_UTF8 + (row << 8)
                     position = write_varint(out, position, length)

@@ -1,21 +1,23 @@
-"""What the kernels are made of: the compiler's settings, unaligned words, variable-length integers, UTF-8.
+"""What the kernels are made of: unaligned words, variable-length integers, UTF-8.
 
-Positions are byte indices. Everything that reads may read up to ``SLACK`` bytes beyond the record it is in; callers see to it that
-those bytes exist and check afterwards whether the record's end was passed. So a read is one comparison, not one per byte.
-Bytes are little-endian (x86-64, AArch64), as the columns are.
+Positions are byte indices. Everything that reads may read up to ``SLACK`` bytes beyond the record it is in; callers see
+to it that those bytes exist and check afterwards whether the record's end was passed. So a value costs one comparison,
+not one per byte. Bytes are little-endian (x86-64, AArch64), as the columns are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
 from numba.extending import intrinsic
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+from common.jit import Function, inlined, kernel
+
+Int = Any
+"""A Python int or a NumPy int64; the compiler knows one kind."""
 
 SLACK = 32
 """Readable bytes needed beyond the last record (a union tag and a value: at most 20; a word of a string: 8)."""
@@ -24,18 +26,8 @@ BEYOND = 1 << 62
 HIGH_BITS = np.int64(-0x7F7F7F7F7F7F7F80)  # 0x8080808080808080
 
 
-def kernel(function: Function) -> Function:
-    """Compile for the batch path: no GIL, no fastmath, kept on disk between processes."""
-    return cast(Function, njit(cache=True, nogil=True, _nrt=False)(function))
-
-
-def inlined(function: Function) -> Function:
-    """Compile into every kernel that calls it."""
-    return cast(Function, njit(cache=True, nogil=True, forceinline=True, _nrt=False)(function))
-
-
-def _typed_intrinsic(function: Function) -> Function:
-    return cast(Function, intrinsic(function))
+def _typed_intrinsic(function: Function) -> Any:
+    return intrinsic(function)
 
 
 @_typed_intrinsic
@@ -76,23 +68,23 @@ def _leading_zeros(_context: Any, word: Any) -> Any:
 
 
 @inlined
-def load_word(data: Any, position: int) -> int:
+def load_word(data: Any, position: Int) -> Int:
     """The eight bytes at ``position`` as an int64, first byte lowest."""
-    data[position + 7]  # noqa: B018 - costs nothing, and under NUMBA_BOUNDSCHECK it checks the read below
-    data[position]  # noqa: B018
+    data[position + 7]  # costs nothing, and under NUMBA_BOUNDSCHECK it checks what the intrinsic does
+    data[position]
     return _word(data, position)
 
 
 @inlined
-def store_word(data: Any, position: int, word: int) -> None:
+def store_word(data: Any, position: Int, word: Int) -> None:
     """Write ``word`` as the eight bytes at ``position``, lowest byte first."""
-    data[position + 7]  # noqa: B018 - as in load_word
-    data[position]  # noqa: B018
+    data[position + 7]  # as in load_word
+    data[position]
     _set_word(data, position, word)
 
 
 @kernel
-def _read_wide(data: Any, position: int) -> tuple[int, int]:
+def _read_wide(data: Any, position: Int) -> tuple[Int, Int]:
     word = load_word(data, position)
     stops = ~word & HIGH_BITS
     if stops != 0:
@@ -118,7 +110,7 @@ def _read_wide(data: Any, position: int) -> tuple[int, int]:
 
 
 @inlined
-def read_varint(data: Any, position: int) -> tuple[int, int]:
+def read_varint(data: Any, position: Int) -> tuple[Int, Int]:
     """The zigzag integer at ``position`` and the position after it (BEYOND when it needs more than 64 bits)."""
     first = np.int64(data[position])
     if first < 0x80:
@@ -131,7 +123,7 @@ def read_varint(data: Any, position: int) -> tuple[int, int]:
 
 
 @kernel
-def _write_wide(out: Any, position: int, raw: int) -> int:
+def _write_wide(out: Any, position: Int, raw: Int) -> Int:
     # spread the low 56 bits over eight bytes, seven in each
     word = raw & 0x00FFFFFFFFFFFFFF
     word = (word & 0x000000000FFFFFFF) | ((word & 0x00FFFFFFF0000000) << 4)
@@ -152,7 +144,7 @@ def _write_wide(out: Any, position: int, raw: int) -> int:
 
 
 @inlined
-def write_varint(out: Any, position: int, value: int) -> int:
+def write_varint(out: Any, position: Int, value: Int) -> Int:
     """Write ``value`` as a zigzag integer; the position after it. May scribble on the eight bytes after that."""
     raw = (value << 1) ^ (value >> 63)
     if raw >= 0:
@@ -167,7 +159,7 @@ def write_varint(out: Any, position: int, value: int) -> int:
 
 
 @kernel
-def is_utf8(data: Any, start: int, stop: int) -> bool:
+def is_utf8(data: Any, start: Int, stop: Int) -> bool:
     """Whether the bytes are UTF-8 (RFC 3629: no surrogates, no overlong forms, nothing above U+10FFFF)."""
     position = start
     while position < stop:
@@ -212,7 +204,7 @@ def is_utf8(data: Any, start: int, stop: int) -> bool:
 
 
 @kernel
-def copy_bytes(source: Any, start: int, length: int, out: Any, position: int) -> None:
+def copy_bytes(source: Any, start: Int, length: Int, out: Any, position: Int) -> None:
     """Copy ``length`` bytes. May read and write up to seven bytes beyond them."""
     done = 0
     while done < length:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,9 @@ def _checked(name: str, f: Field, column: Column | None) -> Column:
     if valid is None or f.nullable:
         return column
     if not valid.all():
-        raise RecordError(f"{name}: record {int(np.argmin(valid))} cannot be encoded: {f.name} is null and not nullable")
+        raise RecordError(
+            f"{name}: record {int(np.argmin(valid))} cannot be encoded: {f.name} is null and not nullable"
+        )
     return Column(values, None, offsets)
 
 
@@ -59,7 +62,8 @@ class Packer:
     def checked(self, batch: Batch) -> Batch:
         """The batch with the schema's columns only.
 
-        Raises InvariantError for a column that is missing, of another type or ill-formed; RecordError for a null where none may be.
+        Raises InvariantError for a column that is missing, of another type or ill-formed; RecordError for a null where
+        none may be.
         """
         columns = {f.name: _checked(batch.name, f, batch.columns.get(f.name)) for f in self._fields}
         return Batch(batch.name, batch.length, columns)
@@ -87,7 +91,7 @@ class Packer:
         longs = np.empty(sizes[LONGS], np.int64)
         ints = np.empty(sizes[INTS], np.int32)
         octets = np.empty(sizes[OCTETS] + SLACK, np.uint8)
-        by_type = {
+        by_type: dict[type[np.generic], NDArray[Any]] = {
             np.int64: longs,
             np.float64: longs.view(np.float64),
             np.int32: ints,

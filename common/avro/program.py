@@ -17,7 +17,7 @@ from common.schemas import Field, RecordSchema
 Ints = NDArray[np.int64]
 
 LONGS, INTS, OCTETS = range(3)
-"""The arenas: int64 (also the bits of doubles, and places in bytes), int32 (also enum symbols), uint8 (booleans and validity)."""
+"""The arenas: int64 (also the bits of doubles, and places in the input), int32 (also enum symbols), uint8 (flags)."""
 ITEM_BYTES = (8, 4, 1)
 
 _HOME = {"long": LONGS, "double": LONGS, "int": INTS, "enum": INTS, "boolean": OCTETS}
@@ -42,7 +42,7 @@ _PROMOTIONS = {(w, r) for w, r in OPERATIONS if w in ARRAYS and r in ARRAYS}
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A field's columns: ``main`` in arena ``home`` (a string or array has two: starts, then lengths), ``valid`` among the octets, or -1."""
+    """A field's columns: ``main`` in arena ``home`` (strings and arrays have two: starts, lengths), ``valid`` or -1."""
 
     home: int
     main: int
@@ -84,7 +84,7 @@ def layout(schema: RecordSchema) -> Layout:
 
 
 def pitch(records: int, arena: int) -> int:
-    """Distance of two columns in an arena, in items: an odd number of cache lines, so that columns do not share cache sets."""
+    """Distance of two columns in an arena, in items: an odd number of cache lines, so that they share no cache sets."""
     lines = -(-records * ITEM_BYTES[arena] // 64) | 1
     return lines * 64 // ITEM_BYTES[arena]
 
@@ -93,7 +93,7 @@ def pitch(records: int, arena: int) -> int:
 class DecodeProgram:
     """How records of one writer schema become columns of the reader's.
 
-    ``rows`` are as :mod:`common.avro.decoding` describes them, except that places are slot numbers until :meth:`placed`.
+    ``rows`` are as :mod:`common.avro.decoding` describes them, with slot numbers for places until :meth:`placed`.
     ``fields`` names each row's field. ``defaults`` are the Avro bytes of the fields the writer does not have.
     """
 
