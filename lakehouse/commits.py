@@ -12,7 +12,8 @@ Why nothing is lost or doubled:
 - an attempt whose outcome is unknown is settled by reloading the table and looking for the batch's commit id; found
   means done. Not found means it can no longer land once another attempt, or another writer, has moved the table on,
   and until then the same id finds it;
-- files are deleted only when every attempt was definitely refused.
+- files are deleted only when every attempt was refused and the table has moved beyond where the batch began without it:
+  a version that only lacks the batch may be a stale read.
 """
 
 from __future__ import annotations
@@ -193,6 +194,8 @@ def commit_batch(store: Store, commit: Commit, patience: Patience) -> Committed 
             standing = store.load()
             if attempt > 0 and (snapshot_id := store.find(standing, commit.commit_id)) is not None:
                 return Committed(snapshot_id)
+            if _behind(standing, commit):
+                raise UnavailableError(f"the catalog shows offsets {dict(standing.offsets)}, older than this sink's own")
         except (InvariantError, SchemaError):
             raise
         except Exception as error:
@@ -200,8 +203,8 @@ def commit_batch(store: Store, commit: Commit, patience: Patience) -> Committed 
             continue
         lost = _lost(standing, commit)
         if lost is not None:
-            if not in_doubt:
-                store.discard(staged)
+            if isinstance(lost, Overtaken) and not in_doubt:
+                _discard(store, staged)
             if isinstance(lost, Exception):
                 raise lost
             return lost
@@ -213,6 +216,14 @@ def commit_batch(store: Store, commit: Commit, patience: Patience) -> Committed 
             in_doubt = True
             patience.bear(attempt, "committing to the table", error)
     raise AssertionError("unreachable: the last attempt raises")
+
+
+def _discard(store: Store, staged: Any) -> None:
+    try:
+        store.discard(staged)
+    except Exception as error:
+        # Left over files hurt nobody; maintenance removes what no snapshot names.
+        log.warning("files_left_over", error=repr(error))
 
 
 def _lost(standing: Standing, commit: Commit) -> Overtaken | Exception | None:
@@ -228,6 +239,15 @@ def _lost(standing: Standing, commit: Commit) -> Overtaken | Exception | None:
                 f"partition {number} is now written by the sink {owner}, no longer by {commit.owner}",
                 hint="Only one sink writes a partition; this one stops. Restart it to take the partition back.",
             )
-    if any(standing.offsets.get(number) != begin for number, begin in commit.begin.items()):
+    if any(_height(standing.offsets.get(number)) > _height(begin) for number, begin in commit.begin.items()):
         return Overtaken(standing)
     return None
+
+
+def _behind(standing: Standing, commit: Commit) -> bool:
+    """True when the version is older than the one the batch began at: offsets never fall, so it is a stale read."""
+    return any(_height(standing.offsets.get(number)) < _height(begin) for number, begin in commit.begin.items())
+
+
+def _height(offset: int | None) -> int:
+    return -1 if offset is None else offset

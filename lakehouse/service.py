@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from common.registry import Registry
@@ -81,10 +82,10 @@ class Sinks:
                     store=IcebergStore(catalog, table, name),
                     decoder=Decoder(schemas.load(topic), registry.schema),
                     dead_letters=letters,
-                    source=lambda name=name: self._source(admin, name),
+                    source=partial(self._source, admin, name),
                     owner=self._owner,
                     repeats=topic in _SNAP_TOPICS,
-                    patience=Patience(self._pause, lambda error, table=table: self._failed(table, error)),
+                    patience=Patience(self._pause, partial(self._failed, table)),
                 )
             )
         threads = [threading.Thread(target=self._serve, args=(sink,), name=sink.table) for sink in sinks]
