@@ -1,0 +1,93 @@
+"""``python -m producers``: market data into the log, and made-up market data into files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from common.errors import BreakwaterError
+from common.telemetry import configure_logging
+from producers import service
+from producers.publish import Outcome
+from producers.resume import utc
+
+_T = TypeVar("_T")
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Publish market data to the topics.")
+
+FilesOption = Annotated[
+    list[Path], typer.Option("--file", "-f", help="DBN file with mbp-10 or trades records; repeatable.")
+]
+SpeedOption = Annotated[str, typer.Option(help="max, or a multiple of real time, e.g. 1 or 60.")]
+ComplexOption = Annotated[str, typer.Option("--complex", help="Complex that the files belong to.")]
+NamespaceOption = Annotated[str | None, typer.Option(help="Prefix of the topics' names.", show_default="the settings'")]
+
+
+@app.command()
+def dbn(
+    file: FilesOption,
+    speed: SpeedOption = "max",
+    complex_name: ComplexOption = "SPY",
+    namespace: NamespaceOption = None,
+) -> None:
+    """Publish DBN files (mbp-10 and trades, plain or zstd), merged in event time, each event once.
+
+    A second run of the same files adds nothing; after a crash it goes on where the log ends.
+    """
+    configure_logging(service.SERVICE)
+    console = Console(stderr=True)
+    with _progress(console) as bar:
+        task = bar.add_task("connecting", total=None)
+
+        def show(records: Mapping[str, int], watermark_ns: int) -> None:
+            bar.update(task, description=f"{sum(records.values()):,} events, at {utc(watermark_ns)[:23]} UTC")
+
+        outcome = _or_exit(lambda: service.serve_dbn(file, speed, complex_name, namespace, show))
+    Console().print(_sentence(outcome), soft_wrap=True, highlight=False)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder for the files.", file_okay=False)],
+    seed: Annotated[int, typer.Option(help="Equal seeds make equal files.")] = 7,
+    minutes: Annotated[float, typer.Option(help="Length of the session.", min=0.5, max=60)] = 4.0,
+) -> None:
+    """Write a short made-up ES session as DBN files: levels that break and levels that reject."""
+    from producers.simulator import simulate as write
+
+    for path in _or_exit(lambda: write(out, seed, minutes)):
+        typer.echo(path)
+
+
+def _progress(console: Console) -> Progress:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _sentence(outcome: Outcome) -> str:
+    what = " and ".join(f"{count:,} {topic}" for topic, count in sorted(outcome.records.items()))
+    if not outcome.complete:
+        return f"stopped after {what}; run the same command again to go on"
+    if not any(outcome.added.values()):
+        return f"nothing to do: the log holds this input already ({what})"
+    return f"the log holds {what}; {sum(outcome.added.values()):,} added in {outcome.elapsed_s:.1f} s"
+
+
+def _or_exit(run: Callable[[], _T]) -> _T:
+    try:
+        return run()
+    except BreakwaterError as error:
+        sys.stderr.write(f"error: {error}\n")
+        if error.hint:
+            sys.stderr.write(f"hint: {error.hint}\n")
+        raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    app()

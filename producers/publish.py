@@ -1,0 +1,163 @@
+"""One run of a finite input: look where the log stands, publish what is missing, end with ENDED."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Protocol
+
+import confluent_kafka as ck
+
+from common.config import EngineConfig
+from common.errors import BreakwaterError, InputError
+from common.schemas import RecordSchema, load
+from common.telemetry import get_logger
+from common.topics import FUTURES_MBP10, FUTURES_TRADES, HEARTBEATS, full_name
+from producers.dbn.parse import SOURCE
+from producers.log_state import Beat, read_beats, read_tail
+from producers.pacing import paced
+from producers.publisher import Publisher, Target
+from producers.resume import Plan, plan, remaining
+from producers.stream import StampedStep, input_id, stamped_batches
+
+log = get_logger("producers")
+
+TOPICS = (FUTURES_MBP10, FUTURES_TRADES)
+"""What the source promises about, also where an input has records of one of them only."""
+
+Progress = Callable[[Mapping[str, int], int], None]
+"""Told the acknowledged records per topic and the event time reached, now and then."""
+
+
+class Schemas(Protocol):
+    """What is needed of the registry (:class:`common.registry.Registry`)."""
+
+    def schema(self, schema_id: int) -> RecordSchema:
+        """The schema of an id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The log's clients, and how schemas are named in it."""
+
+    producer: ck.Producer
+    consumer: ck.Consumer
+    registry: Schemas
+    schema_ids: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run did: the input's records in the log per topic, those that this run added, and how it ended."""
+
+    input_id: str
+    records: Mapping[str, int]
+    added: Mapping[str, int]
+    complete: bool
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to publish, where, and how fast (``speed`` None: as fast as the log takes it)."""
+
+    paths: tuple[Path, ...]
+    complex_name: str
+    partition: int
+    namespace: str
+    run_id: str
+    speed: float | None = None
+
+
+def publish_files(
+    job: Job, config: EngineConfig, clients: Log, stop: Event, progress: Progress | None = None
+) -> Outcome:
+    """Publish the files, going on where an earlier run stopped; nothing when all of it is there already.
+
+    ``stop`` ends the run early and cleanly. Raises InputError (after what was read before the damage is acknowledged),
+    UnavailableError, ConflictError, InvariantError.
+    """
+    begun_s = time.monotonic()
+    identity = input_id(job.paths)
+    decided = _decide(job, config, clients, identity)
+    if decided.done:
+        records = _ended_records(job, clients, identity)
+        log.info("already_published", input_id=identity, **records)
+        return Outcome(identity, records, dict.fromkeys(TOPICS, 0), True, time.monotonic() - begun_s)
+    target = Target(SOURCE, job.complex_name, job.partition, job.namespace, job.run_id, identity, clients.schema_ids)
+    publisher = Publisher(clients.producer, target, decided.next_offsets, decided.published, config.snap_interval_ns)
+    log.info("publishing", input_id=identity, run_id=job.run_id, published_before=dict(decided.published))
+    watermark_ns = decided.floor_ns
+    try:
+        publisher.beat("CONNECTED", decided.floor_ns)
+        publisher.drain()
+        for step in _steps(job, config, decided, stop):
+            publisher.publish(step)
+            watermark_ns = step.watermark_ns
+            if progress is not None:
+                progress(publisher.records, watermark_ns)
+            if stop.is_set():
+                break
+        complete = not stop.is_set()
+        publisher.drain()
+        publisher.beat("ENDED" if complete else "DISCONNECTED", watermark_ns)
+        publisher.drain()
+    except InputError:
+        publisher.drain()
+        publisher.beat("DISCONNECTED", watermark_ns)
+        publisher.drain()
+        raise
+    except BreakwaterError:
+        publisher.abandon()
+        raise
+    added = {topic: count - decided.published[topic] for topic, count in publisher.records.items()}
+    outcome = Outcome(identity, publisher.records, added, complete, time.monotonic() - begun_s)
+    log.info("published", input_id=identity, complete=complete, **outcome.records)
+    return outcome
+
+
+def _decide(job: Job, config: EngineConfig, clients: Log, identity: str) -> Plan:
+    beats = _beats(job, clients)
+    tails = {
+        topic: read_tail(
+            clients.consumer, full_name(topic, job.namespace), job.partition, load(topic), clients.registry.schema
+        )
+        for topic in TOPICS
+    }
+    return plan(identity, beats, tails, stamped_batches(job.paths, config), config.snap_interval_ns)
+
+
+def _beats(job: Job, clients: Log) -> list[Beat]:
+    """The source's heartbeats, their topics by the schemas' names."""
+    prefix = full_name("", job.namespace)
+    heartbeats = full_name(HEARTBEATS, job.namespace)
+    beats = read_beats(clients.consumer, heartbeats, job.partition, SOURCE, clients.registry.schema)
+    return [
+        Beat(b.topic.removeprefix(prefix), b.next_offset, b.ts_watermark_ns, b.ended, b.input_id, b.input_records)
+        for b in beats
+    ]
+
+
+def _ended_records(job: Job, clients: Log, identity: str) -> dict[str, int]:
+    return {b.topic: b.input_records for b in _beats(job, clients) if b.ended and b.input_id == identity}
+
+
+def _steps(job: Job, config: EngineConfig, decided: Plan, stop: Event) -> Iterator[StampedStep]:
+    """What is left to publish, at the job's speed; steps that an earlier run published whole are left out."""
+    stream = stamped_batches(job.paths, config, floor_ns=decided.floor_ns)
+    steps = remaining(stream, decided.published)
+    if job.speed is None:
+        yield from steps
+    else:
+        yield from paced(steps, job.speed, config.snap_interval_ns, time.monotonic, stop.wait)
+
+
+def files_of(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """The input files, each checked to be there before anything starts. Raises InputError."""
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path} does not exist or is no file", hint="Check the path.")
+    return tuple(paths)

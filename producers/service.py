@@ -1,0 +1,50 @@
+"""The DBN producer as a process: clients, health, metrics, and its end on a signal."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.registry import Registry
+
+from common import endpoints, kafka, topics
+from common.config import load_config
+from common.settings import settings
+from common.telemetry import Health, serve_health, stop_requested
+from producers.pacing import parse_speed
+from producers.publish import Job, Log, Outcome, Progress, files_of, publish_files
+from producers.publisher import PRODUCER_OVERRIDES
+from producers.stream import input_id
+
+SERVICE = "producer"
+
+
+def serve_dbn(
+    paths: Sequence[Path], speed: str, complex_name: str, namespace: str | None, progress: Progress | None
+) -> Outcome:
+    """Publish DBN files into the log, then end; SIGTERM and Ctrl-C end it earlier, cleanly.
+
+    ``speed``: ``max`` or a multiple of real time. ``namespace``: None is the settings'. Raises ConfigError, InputError,
+    UnavailableError, ConflictError, InvariantError; whatever is acknowledged then stays, and a second run goes on
+    there.
+    """
+    files = files_of(paths)
+    input_id(files)
+    chosen = settings().namespace if namespace is None else namespace
+    job = Job(files, complex_name, topics.partition_of(complex_name), chosen, uuid.uuid4().hex, parse_speed(speed))
+    config = load_config()
+    stop = stop_requested()
+    health = Health()
+    health.set("log", False, "connecting")
+    with serve_health(SERVICE, health, run_id=job.run_id, files=[str(path) for path in files]):
+        registry = Registry(endpoints.resolve().registry_url)
+        kafka.ensure_topics(topics.specs(chosen))
+        ids = registry.ensure_all(chosen)
+        consumer = kafka.consumer()
+        try:
+            clients = Log(kafka.producer(**PRODUCER_OVERRIDES), consumer, registry, ids)
+            health.set("log", True)
+            return publish_files(job, config, clients, stop, progress)
+        finally:
+            consumer.close()
