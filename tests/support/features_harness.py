@@ -1,10 +1,11 @@
-"""Runs the features worker against the in-memory log under a seeded schedule of crashes, and knows what must come out."""
+"""Runs the features worker on the in-memory log under a seeded schedule of crashes, and knows what must come out."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from confluent_kafka import Message
@@ -54,13 +55,15 @@ class Feed:
     bad: frozenset[tuple[str, int]]
 
 
-def heartbeat(topic: str, next_offset: int, ts_watermark_ns: int, state: str = "CONNECTED") -> bytes:
-    """A framed heartbeat of partition 0."""
+def heartbeat(
+    topic: str, next_offset: int, ts_watermark_ns: int, state: str = "CONNECTED", partition: int = 0
+) -> bytes:
+    """A framed heartbeat."""
     row = {
         "ts_event_ns": ts_watermark_ns,
         "source": "sim",
         "topic": topic,
-        "partition": 0,
+        "partition": partition,
         "next_offset": next_offset,
         "ts_watermark_ns": ts_watermark_ns,
         "state": state,
@@ -159,7 +162,7 @@ def new_worker(process: Process, rng: random.Random, config: EngineConfig = CONF
 
 
 def run_schedule(seed: int, feed: Feed, faults: int = 6) -> MemoryLog:
-    """Feed the log while workers crash, are fenced, lose answers and are replaced, until everything has been published."""
+    """Feed the log while workers crash, are fenced, lose answers and are replaced, until everything is published."""
     rng = random.Random(seed)
     log = new_log(seed)
     for _ in range(faults):
@@ -228,7 +231,7 @@ def assert_published_once(log: MemoryLog, feed: Feed) -> None:
         assert marker["ts_event_ns"] == (mine[-1] if mine else last_ns)
         assert not mine or mine[0] > last_ns
         last_ns = marker["ts_event_ns"]
-    for before, after in zip(markers, markers[1:], strict=False):
+    for before, after in pairwise(markers):
         assert all(a <= b for a, b in zip(before["input_next_offsets"], after["input_next_offsets"], strict=True))
     letters = [_row(topics.DEAD_LETTERS, message) for message in log.records(topics.DEAD_LETTERS)]
     places = [(letter["topic"], letter["offset"]) for letter in letters]

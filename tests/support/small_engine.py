@@ -1,7 +1,7 @@
 """A small engine for the features worker's tests: every row carries a hash over all events before it, in order.
 
-It keeps the contract of `processors.engine.features` (snaps on the grid, whole snaps, batch invariance), so a lost, repeated or
-reordered event changes every later row.
+It keeps the contract of `processors.engine.features` (snaps on the grid, whole snaps, batch invariance), so a lost,
+repeated or reordered event changes every later row.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SmallState:
 
 
 def small_engine(interval_ns: int) -> Engine:
-    """One to three rows per snap, as the hash has it; the first snap is the first grid time at or after the first event."""
+    """One to three rows per snap, as the hash has it, from the first grid time at or after the first event."""
 
     def step(state: SmallState, events: Events, until_ns: int) -> Batch:
         rows: list[tuple[int, int, int, int]] = []
