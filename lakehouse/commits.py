@@ -12,8 +12,8 @@ Why nothing is lost or doubled:
 - an attempt whose outcome is unknown is settled by reloading the table and looking for the batch's commit id; found
   means done. Not found means it can no longer land once another attempt, or another writer, has moved the table on,
   and until then the same id finds it;
-- files are deleted only when every attempt was refused and the table has moved beyond where the batch began without it:
-  a version that only lacks the batch may be a stale read.
+- files are deleted only when every attempt was refused and the table has moved beyond where the batch began without
+  it: a version that only lacks the batch may be a stale read.
 """
 
 from __future__ import annotations
@@ -195,7 +195,9 @@ def commit_batch(store: Store, commit: Commit, patience: Patience) -> Committed 
             if attempt > 0 and (snapshot_id := store.find(standing, commit.commit_id)) is not None:
                 return Committed(snapshot_id)
             if _behind(standing, commit):
-                raise UnavailableError(f"the catalog shows offsets {dict(standing.offsets)}, older than this sink's own")
+                raise UnavailableError(
+                    f"the catalog shows offsets {dict(standing.offsets)}, older than this sink's own"
+                )
         except (InvariantError, SchemaError):
             raise
         except Exception as error:
