@@ -12,7 +12,6 @@ import pytest
 from common.endpoints import Endpoints
 from tests.support.stack import environment, session_environment, session_stack
 
-
 # Times are noisy on small machines, and a seed must be the whole bug report.
 hypothesis.settings.register_profile("breakwater", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("breakwater")
