@@ -24,7 +24,7 @@ PASS_ALL = {
 class Entry:
     """One command of the table.
 
-    ``target``: ``module:attribute`` (a typer app or a function), or a module to run. ``panel``: its heading in the help.
+    ``target``: ``module:attribute`` (a typer app or a function), or a module to run. ``panel``: its heading in help.
     """
 
     name: str

@@ -1,0 +1,105 @@
+"""The table of commands and how errors look."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+from common.cli import app, bench, lazy
+from common.errors import ConfigError, UnavailableError
+from common.settings import PROJECT_ROOT
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    monkeypatch.setattr(sys, "argv", ["breakwater", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    return ended.value.code
+
+
+def test_help_names_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(monkeypatch, "--help") == 0
+    shown = capsys.readouterr().out
+    for entry in app.COMMANDS:
+        assert f" {entry.name} " in shown
+
+
+def test_help_imports_nothing_that_is_slow() -> None:
+    code = """
+import sys
+sys.argv = ["breakwater", "--help"]
+from common.cli.app import main
+try:
+    main()
+except SystemExit:
+    pass
+print(sorted({"numpy", "numba", "pyarrow", "confluent_kafka", "pydantic", "faust"} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("entry", [*app.COMMANDS, *bench.BENCHMARKS], ids=lambda entry: entry.name)
+def test_what_a_command_stands_for_exists(entry: lazy.Entry) -> None:
+    module, _, attribute = entry.target.partition(":")
+    if attribute:
+        assert callable(getattr(importlib.import_module(module), attribute))
+    else:
+        assert importlib.util.find_spec(f"{module}.__main__") is not None
+
+
+def test_an_unknown_command_is_a_wrong_use(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(monkeypatch, "dmeo") == 2
+    shown = capsys.readouterr().err
+    assert "dmeo" in shown
+    assert "demo" in shown
+
+
+def _failing(**_options: object) -> None:
+    raise UnavailableError("the sea [is] gone", hint="Wait for the tide.")
+
+
+def test_an_error_is_one_line_with_a_hint_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lazy, "run_attribute", lambda *_: _failing())
+    assert _run(monkeypatch, "status") == 1
+    assert capsys.readouterr().err == "the sea [is] gone\nWait for the tide.\n"
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lazy, "run_attribute", lambda *_: _failing())
+    monkeypatch.setattr(sys, "argv", ["breakwater", "--debug", "status"])
+    with pytest.raises(UnavailableError):
+        app.main()
+
+
+def test_arguments_reach_the_command_as_they_were_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(lazy, "run_attribute", lambda _target, program, arguments: seen.append((program, arguments)))
+    assert _run(monkeypatch, "demo", "--dbn", "a", "--help", "word", "--dbn=b", "-x") == 0
+    assert seen == [("breakwater demo", ["--dbn", "a", "--help", "word", "--dbn=b", "-x"])]
+
+
+def test_a_service_becomes_its_own_process_with_the_same_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr(lazy.os, "execv", lambda _path, arguments: seen.append(arguments[1:]))
+    assert _run(monkeypatch, "features", "--complex", "SPY") == 0
+    assert seen == [["-m", "processors.features", "--complex", "SPY"]]
+
+
+def test_a_refused_option_value_names_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ConfigError("port 1 is in use")
+
+    monkeypatch.setattr(lazy, "run_attribute", refuse)
+    assert _run(monkeypatch, "up") == 1
+    assert capsys.readouterr().err == "port 1 is in use\n"
