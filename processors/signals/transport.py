@@ -1,0 +1,79 @@
+"""Faust's Kafka transport as the platform needs it: committed records only, and positions that come from the table.
+
+Facts about Faust 0.15.3 behind it: it reads uncommitted records unless ``exactly_once`` is on (which does not cover
+tables); it starts at the group's committed offsets, which it moves in the background; and its watch over them takes
+the gaps that transactions leave for a stuck stream. aiokafka 0.14 decompresses lz4 and zstd with cramjam only, an
+optional dependency; Arrow, which is here anyway, does as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+import aiokafka
+import aiokafka.codec
+import pyarrow as pa
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP
+
+from common.errors import InvariantError
+
+Starts = Callable[["CommittedConsumer"], Awaitable[Mapping[TP, int]]]
+"""Gives the offset at which each assigned input partition is to be read, once the tables have recovered."""
+
+
+class _ArrowCodec:
+    """One of cramjam's modules as aiokafka calls it, by Arrow."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def decompress(self, payload: bytes) -> bytes:
+        """A whole frame."""
+        return bytes(pa.CompressedInputStream(pa.BufferReader(payload), self._name).read())
+
+
+class _Codecs:
+    lz4 = _ArrowCodec("lz4")
+    zstd = _ArrowCodec("zstd")
+
+
+if aiokafka.codec.cramjam is None:
+    aiokafka.codec.cramjam = _Codecs
+
+
+class _CommittedThread(AIOKafkaConsumerThread):
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        if not hasattr(consumer, "_isolation_level"):
+            raise InvariantError("this aiokafka does not keep its isolation level where it is expected")
+        # Read when the consumer starts; Faust has no setting for it.
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+
+class CommittedConsumer(Consumer):
+    """A consumer of committed records that starts where the transport's ``starts`` says."""
+
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+        return _CommittedThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek input partitions to their start, others to the group's offset; Faust calls it after each recovery."""
+        offsets = dict(await super().seek_to_committed())
+        starts = await cast(CommittedTransport, self.transport).starts(self)
+        if starts:
+            await self.seek_wait(starts)
+            offsets.update(starts)
+        return offsets
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: the worker has a watchdog of its own that knows what is outstanding."""
+
+
+class CommittedTransport(Transport):
+    """The transport of the signals app; ``starts`` is set by the worker before the app starts."""
+
+    Consumer = CommittedConsumer
+    starts: Starts
