@@ -251,7 +251,7 @@ def gather_bytes(data: Any, starts: Any, offsets: Any, out: Any) -> None:
 
 @kernel
 def gather_items(data: Any, starts: Any, offsets: Any, out: Any, words: Any) -> None:
-    """Decode arrays that :func:`decode_records` has checked, end to end; ``words`` is the memory of a double ``out``."""
+    """Decode arrays that :func:`decode_records` has checked, end to end; ``words`` is a double ``out`` as int64."""
     for record in range(len(starts)):
         item, last = offsets[record], offsets[record + 1]
         is_double = starts[record] < 0
