@@ -16,6 +16,7 @@ from common.errors import BreakwaterError, InputError
 from common.schemas import RecordSchema, load
 from common.telemetry import get_logger
 from common.topics import FUTURES_MBP10, FUTURES_TRADES, HEARTBEATS, full_name
+from producers.dbn import CHUNK_RECORDS
 from producers.dbn.parse import SOURCE
 from producers.log_state import Beat, read_beats, read_tail
 from producers.pacing import paced
@@ -62,7 +63,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to publish, where, and how fast (``speed`` None: as fast as the log takes it)."""
+    """What to publish, where, and how fast (``speed`` None: as fast as the log takes it).
+
+    ``chunk_records``: records of a file that are read, encoded and sent together; it changes nothing that is published.
+    """
 
     paths: tuple[Path, ...]
     complex_name: str
@@ -70,6 +74,7 @@ class Job:
     namespace: str
     run_id: str
     speed: float | None = None
+    chunk_records: int = CHUNK_RECORDS
 
 
 def publish_files(
@@ -127,7 +132,7 @@ def _decide(job: Job, config: EngineConfig, clients: Log, identity: str) -> Plan
         )
         for topic in TOPICS
     }
-    return plan(identity, beats, tails, stamped_batches(job.paths, config), config.snap_interval_ns)
+    return plan(identity, beats, tails, stamped_batches(job.paths, config, chunk_records=job.chunk_records), config.snap_interval_ns)
 
 
 def _beats(job: Job, clients: Log) -> list[Beat]:
@@ -147,7 +152,7 @@ def _ended_records(job: Job, clients: Log, identity: str) -> dict[str, int]:
 
 def _steps(job: Job, config: EngineConfig, decided: Plan, stop: Event) -> Iterator[StampedStep]:
     """What is left to publish, at the job's speed; steps that an earlier run published whole are left out."""
-    stream = stamped_batches(job.paths, config, floor_ns=decided.floor_ns)
+    stream = stamped_batches(job.paths, config, floor_ns=decided.floor_ns, chunk_records=job.chunk_records)
     steps = remaining(stream, decided.published)
     if job.speed is None:
         yield from steps

@@ -1,0 +1,100 @@
+"""Crashes of the DBN producer, at any call, in thousands of schedules: the log ends up as after an undisturbed run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from common.errors import InputError
+from tests.support import dbn_files
+from tests.support.memory_log import Crash, Fault
+from tests.support.producer_run import TOPICS, assert_promises_hold, beats, fresh_log, ids, publish
+
+TIMES_NS = st.lists(st.integers(0, 600_000_000).map(lambda ns: ns // 50_000_000 * 50_000_000), min_size=1, max_size=40)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dbn")
+
+
+def two_files(folder: Path, book_ns: list[int], trade_ns: list[int]) -> list[Path]:
+    """A book file and a trades file with the same times again and again, and identical records among them."""
+    book = dbn_files.records("mbp-10", sorted(book_ns), sequence=1)
+    trades = dbn_files.records("trades", sorted(trade_ns), sequence=1)
+    return [
+        dbn_files.write(folder / "book.dbn", "mbp-10", book),
+        dbn_files.write(folder / "trades.dbn", "trades", trades),
+    ]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    book_ns=TIMES_NS,
+    trade_ns=TIMES_NS,
+    crashes=st.lists(st.tuples(st.integers(1, 60), st.sampled_from([Fault.CRASH_BEFORE, Fault.CRASH_AFTER])), max_size=4),
+    chunk=st.integers(1, 20),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_crash_at_any_call_neither_loses_nor_doubles_a_record(
+    folder: Path, book_ns: list[int], trade_ns: list[int], crashes: list[tuple[int, Fault]], chunk: int, seed: int
+) -> None:
+    files = two_files(folder, book_ns, trade_ns)
+    undisturbed = fresh_log()
+    publish(undisturbed, files)
+
+    log = fresh_log(seed)
+    for after, fault in crashes:
+        log.faults = {log.operations + after: fault}
+        try:
+            publish(log.process(), files, chunk_records=chunk)
+        except Crash:
+            continue
+    log.faults = {}
+    outcome = publish(log.process(), files, chunk_records=chunk)
+
+    for topic in TOPICS:
+        assert ids(log, topic) == ids(undisturbed, topic)
+    assert outcome.complete
+    assert outcome.records == {TOPICS[0]: len(book_ns), TOPICS[1]: len(trade_ns)}
+    assert_promises_hold(log)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(book_ns=TIMES_NS, trade_ns=TIMES_NS, refused=st.sets(st.integers(1, 120), max_size=20), seed=st.integers(0, 99))
+def test_a_full_queue_delays_records_and_keeps_their_order(
+    folder: Path, book_ns: list[int], trade_ns: list[int], refused: set[int], seed: int
+) -> None:
+    files = two_files(folder, book_ns, trade_ns)
+    undisturbed, log = fresh_log(), fresh_log(seed)
+    publish(undisturbed, files)
+    log.faults = dict.fromkeys(refused, Fault.ERROR)
+    publish(log, files, chunk_records=7, queue_records=3)
+    for topic in TOPICS:
+        assert ids(log, topic) == ids(undisturbed, topic)
+    assert_promises_hold(log)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(book_ns=TIMES_NS, trade_ns=TIMES_NS, keep=st.floats(0, 1), chunk=st.integers(1, 20))
+def test_a_repaired_file_goes_on_where_the_truncated_one_ended(
+    folder: Path, book_ns: list[int], trade_ns: list[int], keep: float, chunk: int
+) -> None:
+    files = two_files(folder, book_ns, trade_ns)
+    undisturbed, log = fresh_log(), fresh_log()
+    publish(undisturbed, files)
+    whole = files[0].read_bytes()
+    header = len(whole) - 368 * len(book_ns)
+    files[0].write_bytes(whole[: header + max(int(keep * 368 * len(book_ns)), 1)])
+    try:
+        publish(log, files, chunk_records=chunk)
+    except InputError:
+        assert not any(beat.ended for beat in beats(log))
+    files[0].write_bytes(whole)
+    publish(log, files, chunk_records=chunk)
+    for topic in TOPICS:
+        assert ids(log, topic) == ids(undisturbed, topic)
+    assert_promises_hold(log)
