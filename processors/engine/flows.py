@@ -177,9 +177,9 @@ def zone_depth(st: Arrays, side: int, tick: int, zone_ticks: int) -> int:
             return -1
     total = 0
     for k in range(DEPTH):
-        at = st.end_tick[side, k]
+        at = ticks[side, k]
         if at == MISSING:
             break
         if abs(at - tick) <= zone_ticks:
-            total += st.end_size[side, k]
+            total += sizes[side, k]
     return total

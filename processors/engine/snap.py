@@ -58,7 +58,9 @@ def _remember_depth(st: Arrays, p: Parameters) -> None:
         sign = 1 if side == ASK else -1
         best = st.end_tick[side, 0]
         for d in range(DISTANCES):
-            st.depth_history[side, d, at] = zone_depth(st, side, best + sign * (d - DISTANCE_MIN), p.zone_ticks)
+            st.depth_history[side, d, at] = zone_depth(
+                st.end_tick, st.end_size, side, best + sign * (d - DISTANCE_MIN), p.zone_ticks
+            )
     s.depth_count += 1
 
 
@@ -177,7 +179,7 @@ def emit_snap(
             canceled += st.flow_total[key, CANCELED]
             filled += st.flow_total[key, FILLED]
             hidden += st.flow_total[key, HIDDEN]
-        depth = zone_depth(st, side, tick, p.zone_ticks)
+        depth = zone_depth(st.end_tick, st.end_size, side, tick, p.zone_ticks)
         visible = depth >= 0
         rank = np.nan
         if visible and s.continuous == 1:
