@@ -1,0 +1,84 @@
+"""``breakwater topics``: what the log holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import typer
+from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
+from rich.console import Console
+from rich.table import Table
+
+from common import endpoints, kafka, schemas
+from common.cli.options import HomeOption
+from common.registry import Registry
+from common.settings import settings
+from common.topics import full_name
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """One topic. ``records`` counts offsets in use: where transactions write, their ends count too."""
+
+    name: str
+    partitions: int
+    cleanup: str
+    begin_offset: int
+    end_offset: int
+    records: int
+    schema_id: int | None
+
+
+def topics(
+    home: HomeOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also topics of other namespaces and of Kafka itself.")] = False,
+) -> None:
+    """List the topics: offsets (first, and the next after the last committed record), clean-up and schema."""
+    states = look(every=every)
+    if as_json:
+        typer.echo(json.dumps({"topics": [asdict(state) for state in states]}))
+        return
+    table = Table("topic", "partitions", "clean-up", box=None, header_style="bold")
+    for heading in ("first", "next", "records", "schema"):
+        table.add_column(heading, justify="right")
+    for state in states:
+        offsets = f"{state.begin_offset:,}", f"{state.end_offset:,}", f"{state.records:,}"
+        schema = "" if state.schema_id is None else str(state.schema_id)
+        table.add_row(state.name, str(state.partitions), state.cleanup, *offsets, schema)
+    Console().print(table)
+
+
+def look(*, every: bool = False) -> list[TopicState]:
+    """The topics of the settings' namespace, or all; sorted by name. Offsets are summed over partitions."""
+    admin = kafka.admin()
+    namespace = settings().namespace
+    known = {full_name(name, namespace): name for name in schemas.names()}
+    found = admin.list_topics(timeout=kafka.REQUEST_TIMEOUT_S).topics
+    prefix = full_name("", namespace)
+    names = sorted(name for name in found if every or _is_ours(name, prefix))
+    cleanup = _cleanup(admin, names)
+    consumer = kafka.consumer()
+    out = []
+    try:
+        with Registry(endpoints.resolve().registry_url) as registry:
+            for name in names:
+                marks = [kafka.end_offsets(name, number, client=consumer) for number in found[name].partitions]
+                begin, end = sum(mark.begin_offset for mark in marks), sum(mark.end_offset for mark in marks)
+                schema_id = registry.lookup(schemas.load(known[name]), namespace) if name in known else None
+                out.append(TopicState(name, len(marks), cleanup[name], begin, end, end - begin, schema_id))
+    finally:
+        consumer.close()
+    return out
+
+
+def _is_ours(name: str, prefix: str) -> bool:
+    """Live topics have no prefix; those of replays and of Kafka itself do."""
+    return name.startswith(prefix) if prefix else not name.startswith(("__", "replay."))
+
+
+def _cleanup(admin: Any, names: list[str]) -> dict[str, str]:
+    futures = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name) for name in names])
+    return {resource.name: future.result()["cleanup.policy"].value for resource, future in futures.items()}
