@@ -165,11 +165,9 @@ def ofi_at(st: Arrays, k: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def zone_depth(st: Arrays, side: int, tick: int, zone_ticks: int) -> int:
-    """Displayed contracts within ``zone_ticks`` of ``tick`` at the last group end; -1 when the zone is not wholly
-    visible.
-    """
-    last = st.end_tick[side, DEPTH - 1]
+def zone_depth(ticks: Integers, sizes: Integers, side: int, tick: int, zone_ticks: int) -> int:
+    """Displayed contracts within ``zone_ticks`` of ``tick`` in a book; -1 when the zone is not wholly visible."""
+    last = ticks[side, DEPTH - 1]
     if last != MISSING:
         if side == BID and tick - zone_ticks < last:
             return -1
