@@ -29,6 +29,9 @@ QUERIES = Path(__file__).resolve().parent / "queries"
 LONGEST_TABLE = 200
 """Rows that the table format shows; csv and json give all."""
 
+_UNNAMED = {"columns", "describe", "summarize", "natural", "table"}
+"""Words of DuckDB's SQL that stand for columns without naming them."""
+
 
 class Format(StrEnum):
     """How the answer is printed."""
@@ -45,7 +48,8 @@ def run(sql: str) -> pa.Table:
     """
     with _connection(sql) as connection:
         try:
-            return connection.execute(sql).to_arrow_table()
+            relation = connection.sql(sql)
+            return pa.table({}) if relation is None else relation.to_arrow_table()
         except duckdb.Error as error:
             raise InputError(f"the query cannot be run: {error}", hint=_hint()) from error
 
@@ -69,20 +73,21 @@ def _connection(sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("SET TimeZone = 'UTC'")
         for name in iceberg.table_names():
             namespace, _, table = name.rpartition(".")
+            connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{namespace}"')
             if not re.search(rf"\b{re.escape(table)}\b", sql, re.IGNORECASE):
                 continue
-            connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{namespace}"')
             connection.register(f"arrow_{table}", iceberg.scan(name, columns=_mentioned(name, sql)))
             connection.execute(f'CREATE VIEW "{namespace}"."{table}" AS SELECT * FROM arrow_{table}')  # noqa: S608
         yield connection
 
 
 def _mentioned(name: str, sql: str) -> list[str] | None:
-    """The table's columns that appear in the query; None (all of them) when it has a star or names none."""
+    """The table's columns that the query names; None (all of them) when it may mean others too."""
     table = iceberg.load_table(name)
-    if table is None or re.search(r"(?<!\()\*|\b(columns|describe|summarize)\b", sql, re.IGNORECASE):
+    words = [word.lower() for word in re.findall(r"\w+", sql)]
+    star = re.search(r"(?<!\()\*", sql) or words.count("from") > words.count("select")
+    if table is None or star or not _UNNAMED.isdisjoint(words):
         return None
-    words = {word.lower() for word in re.findall(r"\w+", sql)}
     chosen = [field.name for field in table.schema().fields if field.name.lower() in words]
     return chosen or ["ts_event_ns"]
 

@@ -1,9 +1,10 @@
 """A table in memory behind the sink's `Store` seam, with everything that can go wrong between a sink and a catalog.
 
-:class:`MemoryTable` is what the catalog and the warehouse hold; it outlives the sinks. Each sink has a :class:`MemoryStore` of its
-own. A commit applies only on the row version that was read, as Iceberg's ``assert-ref-snapshot-id`` has it. With a seed, calls
-fail before or after their effect, answers get lost or arrive as the wrong answer, requests are applied later than their sender
-gave up, reads are stale, the process dies, and ``interlude`` lets others act at every call.
+:class:`MemoryTable` is what the catalog and the warehouse hold; it outlives the sinks. Each sink has a
+:class:`MemoryStore` of its own. A commit applies only on the row version that was read, as Iceberg's
+``assert-ref-snapshot-id`` has it. With a seed, calls fail before or after their effect, answers get lost or arrive as
+the wrong answer, requests are applied later than their sender gave up, reads are stale, the process dies, and
+``interlude`` lets others act at every call.
 """
 
 from __future__ import annotations

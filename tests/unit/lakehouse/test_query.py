@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+from pyiceberg.catalog import Catalog
+from typer.testing import CliRunner
+
+from common import iceberg, schemas
+from common.errors import InputError
+from lakehouse import query, read
+from lakehouse.commits import claim, commit_batch
+from lakehouse.store import IcebergStore
+from lakehouse.tables import ensure_table
+from tests.support.lake import PATIENCE, SOURCE, TABLE, TOPIC, batch
+
+app = typer.Typer()
+app.command()(query.query)
+
+
+@pytest.fixture(autouse=True)
+def _tables(catalog: Catalog) -> None:
+    for topic, name in iceberg.TABLES.items():
+        ensure_table(catalog, name, topic, schemas.load(topic))
+    store = IcebergStore(catalog, TABLE, TOPIC)
+    claim(store, "me", SOURCE, [0], PATIENCE)
+    commit_batch(store, batch(None, 10), PATIENCE)
+
+
+@pytest.mark.parametrize("name", query.names())
+def test_every_stored_query_runs(name: str) -> None:
+    assert query.run(query.stored(name)).num_columns > 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "answer"),
+    [
+        (f"SELECT count(*) AS n FROM {TABLE}", [{"n": 10}]),
+        (f"SELECT sum(size) AS v FROM {TABLE} WHERE _offset < 3", [{"v": 6}]),
+        (
+            f"SELECT max(t._OFFSET) AS last FROM {TABLE} t JOIN gold.levels_signals s USING (ts_event_ns)",
+            [{"last": None}],
+        ),
+        ("SELECT 1 AS one", [{"one": 1}]),
+    ],
+)
+def test_sql_sees_what_is_committed(sql: str, answer: list[dict[str, object]]) -> None:
+    assert query.run(sql).to_pylist() == answer
+
+
+@pytest.mark.parametrize("sql", [f"SELECT * FROM {TABLE}", f"FROM {TABLE}", f"SELECT COLUMNS('.*') FROM {TABLE}"])
+def test_all_columns_are_there_when_the_query_names_none(sql: str) -> None:
+    found = iceberg.load_table(TABLE)
+    assert found is not None
+    assert query.run(sql).column_names == list(found.schema().column_names)
+
+
+@pytest.mark.parametrize("sql", ["SELECT * FROM bronze.nothing", "SELEC"])
+def test_a_query_that_cannot_run_names_the_tables(sql: str) -> None:
+    with pytest.raises(InputError) as caught:
+        query.run(sql)
+    assert caught.value.hint is not None and "bronze.futures_mbp10" in caught.value.hint
+
+
+def test_an_unknown_stored_query_names_the_known_ones() -> None:
+    with pytest.raises(InputError) as caught:
+        query.stored("nothing")
+    assert "last_signals" in str(caught.value.hint)
+
+
+def test_the_command_prints_json_csv_and_a_table() -> None:
+    sql = f"SELECT _offset, ts_event FROM {TABLE} ORDER BY _offset LIMIT 2"
+    as_json = CliRunner().invoke(app, [sql, "--format", "json"])
+    assert json.loads(as_json.stdout)[1] == {"_offset": 1, "ts_event": "2023-12-25T10:26:41+00:00"}
+    as_csv = CliRunner().invoke(app, [sql, "--format", "csv"])
+    assert as_csv.stdout.splitlines()[0] == '"_offset","ts_event"' and len(as_csv.stdout.splitlines()) == 3
+    as_table = CliRunner().invoke(app, ["--file", "volume_by_price"])
+    assert "4800.25" in as_table.stdout and "1 rows" in as_table.stdout
+
+
+def test_the_command_fails_with_a_hint() -> None:
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 1 and "hint: The stored queries are" in result.output
+
+
+def test_rows_are_counted_by_reading_the_table() -> None:
+    assert read.table_rows(TABLE) == 10
+    assert read.table_rows("gold.levels_signals") == 0
+    assert read.table_rows("gold.nothing") == 0
+    assert read.snapshot_id(TABLE) is not None
+    assert read.snapshot_id("gold.levels_signals") is None
+    assert read.committed_offsets(TABLE) == {(TOPIC, 0): 10}
+    assert read.scan_signals().num_rows == 0
