@@ -159,7 +159,7 @@ class Registry:
 
         retrying = Retrying(
             retry=retry_if_exception_type(_PassingError),
-            wait=wait_exponential_jitter(initial=0.1, max=3.0, jitter=0.1),
+            wait=wait_exponential_jitter(multiplier=0.1, max=3.0, jitter=0.1),
             stop=stop_after_delay(self._patience_s),
             before_sleep=self._report,
             reraise=True,
