@@ -9,12 +9,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from common.errors import InvariantError
+from common.errors import InvariantError, RecordError, SchemaError
+
+if TYPE_CHECKING:
+    from common.schemas import Field, RecordSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +83,9 @@ def string_list(column: Column) -> list[str | None]:
         raise InvariantError("string_list needs a string column; this one has no offsets")
     raw = column.values.tobytes()
     bounds = column.offsets.tolist()
-    out: list[str | None] = [raw[a:b].decode() for a, b in itertools.pairwise(bounds)]
-    if column.valid is not None:
-        return [item if ok else None for item, ok in zip(out, column.valid.tolist(), strict=True)]
-    return out
+    valid = itertools.repeat(True, len(column)) if column.valid is None else column.valid.tolist()
+    pieces = zip(itertools.pairwise(bounds), valid, strict=True)
+    return [raw[start:stop].decode() if ok else None for (start, stop), ok in pieces]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ class Batch:
     def slice(self, start: int, stop: int) -> Batch:
         """Records ``start`` to ``stop`` (views)."""
         stop = min(stop, self.length)
+        start = min(start, stop)
         return Batch(
             self.name, stop - start, {name: column.slice(start, stop) for name, column in self.columns.items()}
         )
@@ -139,31 +144,68 @@ def to_arrow(batch: Batch, schema: pa.Schema, symbols: Mapping[str, Sequence[str
 
     ``symbols`` maps each enum field to its symbols; enums become plain strings, as in the tables.
     """
-    arrays = []
-    for field in schema:
-        column = batch.columns[field.name]
-        null = None if column.valid is None else pa.array(~column.valid)
-        if field.name in symbols:
-            indices = pa.array(column.values, pa.int32(), mask=None if column.valid is None else ~column.valid)
-            arrays.append(pa.DictionaryArray.from_arrays(indices, pa.array(symbols[field.name])).cast(pa.string()))
-        elif column.offsets is None:
-            mask = None if column.valid is None else ~column.valid
-            arrays.append(pa.array(column.values, field.type, mask=mask))
-        else:
-            offsets = pa.array(column.offsets, pa.int32())
-            if pa.types.is_string(field.type):
-                bitmap = None
-                if null is not None:
-                    bitmap = pa.array(column.valid).buffers()[1]
-                arrays.append(
-                    pa.Array.from_buffers(
-                        pa.string(),
-                        batch.length,
-                        [bitmap, offsets.buffers()[1], pa.py_buffer(np.ascontiguousarray(column.values))],
-                    )
-                )
-            else:
-                arrays.append(
-                    pa.ListArray.from_arrays(offsets, pa.array(column.values, field.type.value_type), mask=null)
-                )
+    arrays = [_array(batch.columns[field.name], field.type, symbols.get(field.name)) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _array(column: Column, kind: pa.DataType, symbols: Sequence[str] | None) -> pa.Array:
+    null = None if column.valid is None else ~column.valid
+    if symbols is not None:
+        indices = pa.array(column.values, pa.int32(), mask=null)
+        return pa.DictionaryArray.from_arrays(indices, pa.array(symbols, pa.string())).cast(pa.string())
+    if column.offsets is None:
+        return pa.array(column.values, kind, mask=null)
+    offsets = pa.array(column.offsets, pa.int32())
+    if pa.types.is_list(kind):
+        items = pa.array(column.values, kind.value_type)
+        return pa.ListArray.from_arrays(offsets, items, type=kind, mask=None if null is None else pa.array(null))
+    bitmap = None if column.valid is None else pa.array(column.valid).buffers()[1]
+    content = pa.py_buffer(np.ascontiguousarray(column.values))
+    return pa.Array.from_buffers(kind, len(column), [bitmap, offsets.buffers()[1], content])
+
+
+def from_arrow(batch: pa.RecordBatch, schema: RecordSchema) -> Batch:
+    """The schema's columns of an Arrow batch (copies); columns that the schema does not have are left out.
+
+    A column the batch lacks is all null where the schema allows it. Raises SchemaError for another missing column or
+    one of a type that cannot become the schema's; RecordError for a null or a symbol that the schema does not have.
+    """
+    columns = {}
+    for field in schema.fields:
+        where = f"{schema.name}.{field.name}"
+        position = batch.schema.get_field_index(field.name)
+        if position < 0 and not field.nullable:
+            raise SchemaError(f"{where}: the Arrow batch has no such column")
+        array = pa.nulls(batch.num_rows, field.arrow) if position < 0 else batch.column(position)
+        try:
+            array = array.cast(field.arrow)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise SchemaError(f"{where}: Arrow {array.type} cannot become {field.arrow}: {error}") from error
+        if array.null_count and not field.nullable:
+            raise RecordError(f"{where}: {array.null_count} values are null, and the field is not nullable")
+        valid = np.asarray(array.is_valid()) if field.nullable else None
+        columns[field.name] = _column(where, array, field, valid)
+    return Batch(schema.name, batch.num_rows, columns)
+
+
+def _column(where: str, array: pa.Array, field: Field, valid: NDArray[np.bool_] | None) -> Column:
+    if field.kind == "array":
+        offsets = np.zeros(len(array) + 1, np.int64)
+        np.cumsum(np.asarray(array.value_lengths().fill_null(0)), out=offsets[1:])
+        return Column(np.array(array.flatten(), field.dtype), valid, offsets)
+    if field.kind == "enum":
+        indices = pc.index_in(array, value_set=pa.array(field.symbols, pa.string()))
+        unknown = pc.and_(indices.is_null(), array.is_valid())
+        if pc.any(unknown).as_py():
+            symbol = array.filter(unknown)[0].as_py()
+            raise RecordError(f"{where}: {symbol!r} is none of its symbols: {', '.join(field.symbols)}")
+        return Column(np.array(indices.fill_null(0), np.int32), valid)
+    if field.kind in ("string", "bytes"):
+        array = array.fill_null(b"" if field.kind == "bytes" else "")
+        if len(array) == 0:
+            return Column(np.empty(0, np.uint8), valid, np.zeros(1, np.int64))
+        _, ends, content = array.buffers()
+        offsets = np.frombuffer(ends, np.int32)[array.offset : array.offset + len(array) + 1].astype(np.int64)
+        values = np.frombuffer(content or b"", np.uint8)[offsets[0] : offsets[-1]].copy()
+        return Column(values, valid, offsets - offsets[0])
+    return Column(np.array(array.fill_null(False if field.kind == "boolean" else 0), field.dtype), valid)
