@@ -31,8 +31,8 @@ def parse_time_ns(name: str, text: str) -> int:
         raise _unreadable(name, text)
     zone = (match["zone"] or "Z").upper().replace(" ", "+")
     try:
-        moment = datetime.fromisoformat(f"{match['date']}T{match['time'] or '00:00'}{zone}")
-        since = moment - _EPOCH
+        found = datetime.fromisoformat(f"{match['date']}T{match['time'] or '00:00'}{zone}")
+        since = found - _EPOCH
     except (ValueError, OverflowError):
         raise _unreadable(name, text) from None
     ns = since // timedelta(seconds=1) * 1_000_000_000 + int((match["fraction"] or "0").ljust(9, "0"))
@@ -62,5 +62,9 @@ def _unreadable(name: str, text: str) -> InputError:
 
 def iso(ts_ns: int) -> str:
     """ISO 8601 in UTC to the ms, for messages."""
-    moment = _EPOCH + timedelta(microseconds=ts_ns // 1_000)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment(ts_ns).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(ts_ns: int) -> datetime:
+    """The time as a datetime in UTC, cut to the microsecond."""
+    return _EPOCH + timedelta(microseconds=ts_ns // 1_000)

@@ -90,6 +90,8 @@ class SignalFeed:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.run, name="signal-feed", daemon=True)
         self.lag_records: int | None = None
+        self.failure: BaseException | None = None
+        """What ended the reading, when it was not stopped."""
         health.set("broker", False, "not asked yet")
         health.set("signals", False, "not read yet")
 
@@ -103,7 +105,7 @@ class SignalFeed:
         self._thread.join()
 
     def run(self) -> None:
-        """Read until stopped; the body of the thread. Raises what was not foreseen, after saying so in health."""
+        """Read until stopped; the body of the thread. What was not foreseen ends it and is kept in ``failure``."""
         try:
             while not self._stop.is_set():
                 if self._begin():
@@ -113,8 +115,8 @@ class SignalFeed:
         except BaseException as error:
             # Anything not foreseen is a fault of ours: the API must not look well while it stands still.
             self._health.set("signals", False, f"the reading stopped: {error!r}")
+            self.failure = error
             log.exception("signal_feed_failed")
-            raise
         finally:
             self._consumer.close()
 

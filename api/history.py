@@ -27,7 +27,7 @@ from pyiceberg.expressions import (
 )
 from pyiceberg.expressions.literals import literal
 
-from api.clock import iso
+from api.clock import iso, moment
 from api.live import LiveSignals
 from api.payload import Columns, level_payload, spot_payload
 from api.problems import NotFoundError
@@ -116,9 +116,7 @@ class HistoryReader:
         """Whether nothing lies between what is committed and what is in memory."""
         if from_log_begin or not snaps:
             return True
-        oldest = self._scan(
-            EqualTo(term=Reference("ts_event_ns"), value=literal(snaps[0].ts_event_ns)), ("ts_event_ns",)
-        )
+        oldest = self._scan(_between(snaps[0].ts_event_ns, snaps[0].ts_event_ns), ("ts_event_ns",))
         return oldest is not None and oldest.num_rows > 0
 
     def _must_exist(self, level_id: str, snaps: Sequence[Snap]) -> None:
@@ -136,10 +134,16 @@ class HistoryReader:
 
 
 def _matching(level_id: str, begin_ns: int, last_ns: int) -> BooleanExpression:
+    return And(EqualTo(term=Reference("level_id"), value=literal(level_id)), _between(begin_ns, last_ns))
+
+
+def _between(begin_ns: int, last_ns: int) -> BooleanExpression:
+    """Times in the range, said twice: ``ts_event_ns`` decides, by ``ts_event`` the table is partitioned."""
     return And(
-        EqualTo(term=Reference("level_id"), value=literal(level_id)),
         GreaterThanOrEqual(term=Reference("ts_event_ns"), value=literal(begin_ns)),
         LessThanOrEqual(term=Reference("ts_event_ns"), value=literal(last_ns)),
+        GreaterThanOrEqual(term=Reference("ts_event"), value=literal(moment(begin_ns))),
+        LessThanOrEqual(term=Reference("ts_event"), value=literal(moment(last_ns))),
     )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -73,11 +72,11 @@ def make_server(state: ApiState) -> uvicorn.Server:
     return _Server(config)
 
 
-async def serve(server: uvicorn.Server, listener: socket.socket, stop: threading.Event) -> None:
-    """Serve on the socket until ``stop`` is set, then let requests under way end."""
+async def serve(server: uvicorn.Server, listener: socket.socket, ended: Callable[[], bool]) -> None:
+    """Serve on the socket until ``ended`` says so, then let requests under way end."""
 
     async def watch() -> None:
-        while not stop.is_set():
+        while not ended():
             await asyncio.sleep(STOP_POLL_S)
         server.should_exit = True
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 
 import pyarrow as pa
-from common.registry import Registry
 from pyiceberg.expressions import BooleanExpression
 
 from api.feed import SignalFeed
@@ -18,11 +17,14 @@ from api.state import ApiState
 from api.websocket import Hub
 from common import endpoints, iceberg, kafka, schemas, topics
 from common.config import load_config
-from common.errors import ConfigError, UnavailableError
+from common.errors import ConfigError, InvariantError, UnavailableError
+from common.registry import Registry
 from common.settings import settings
 from common.telemetry import Health, configure_logging, get_logger, serve_health, stop_requested
 
 SERVICE = "api"
+REGISTRY_PATIENCE_S = 2.0
+"""How long one question to the registry may take: the feed asks again by itself, and a stop must not wait for it."""
 
 log = get_logger("api.service")
 
@@ -69,7 +71,7 @@ def run() -> None:
     partition = topics.partition_of(names[0])
     health = Health()
     live = LiveSignals()
-    registry = Registry(endpoints.resolve().registry_url)
+    registry = Registry(endpoints.resolve().registry_url, patience_s=REGISTRY_PATIENCE_S)
     feed = SignalFeed(
         kafka.consumer(),
         schemas.load(topics.SIGNALS),
@@ -97,7 +99,11 @@ def run() -> None:
             feed.start()
             log.info("api_serves", url=url, docs=f"{url}/docs")
             try:
-                asyncio.run(serve(server, listener, stop))
+                asyncio.run(serve(server, listener, lambda: stop.is_set() or feed.failure is not None))
             finally:
                 feed.stop()
     log.info("api_stopped")
+    if feed.failure is not None:
+        raise InvariantError(
+            f"the reading of the signals stopped: {feed.failure}", hint="The log says more; start the API again."
+        ) from feed.failure

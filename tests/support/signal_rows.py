@@ -1,4 +1,4 @@
-"""Signal rows for tests of readers: snaps of a few levels, as batches, as framed messages, as Arrow."""
+"""Signal rows for tests of readers: snaps of a few levels, as batches, as whole snaps, as Arrow."""
 
 from __future__ import annotations
 
@@ -75,10 +75,21 @@ def signal_batch(rows: Sequence[Mapping[str, Any]]) -> Batch:
     return Batch(topics.SIGNALS, len(rows), columns)
 
 
-def signal_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """The rows as the table has them."""
+def committed_rows(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """The rows as the sink hands them to the table."""
     batch = signal_batch(rows)
-    return pa.Table.from_batches([to_arrow(batch, SCHEMA.arrow, SCHEMA.symbols)])
+    table = pa.Table.from_batches([to_arrow(batch, SCHEMA.arrow, SCHEMA.symbols)])
+    times_us = pa.array(batch["ts_event_ns"] // 1_000).cast(pa.timestamp("us", tz="UTC"))
+    added = {
+        "ts_event": times_us,
+        "_partition": pa.array(np.zeros(batch.length, np.int32)),
+        "_offset": pa.array(np.arange(batch.length)),
+        "_schema_id": pa.array(np.ones(batch.length, np.int32)),
+        "_ingested_at": times_us,
+    }
+    for name, values in added.items():
+        table = table.append_column(pa.field(name, values.type, nullable=False), values)
+    return table
 
 
 def signal_snaps(*numbers: int, first_offset: int = 0, **fields: Any) -> list[Snap]:

@@ -67,7 +67,7 @@ async def serving(state: ApiState) -> AsyncIterator[str]:
     stop = threading.Event()
     with bound_socket("127.0.0.1", 0) as listener:
         server = make_server(state)
-        task = asyncio.create_task(serve(server, listener, stop))
+        task = asyncio.create_task(serve(server, listener, stop.is_set))
         while not server.started:
             await asyncio.sleep(0.01)
         try:

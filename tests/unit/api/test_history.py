@@ -18,20 +18,21 @@ from api.history import HistoryReader, decode_cursor, encode_cursor
 from api.live import LiveSignals
 from api.problems import NotFoundError
 from common.errors import InputError
-from tests.support.signal_rows import SCHEMA, signal_snaps, signal_table, snap_ns, snap_rows
+from lakehouse.tables import table_schema
+from tests.support.signal_rows import SCHEMA, committed_rows, signal_snaps, snap_ns, snap_rows
 
 
 class Stored:
     """A table of signals that counts what is read of it."""
 
     def __init__(self, rows: Sequence[dict[str, Any]] | None) -> None:
-        self.table = None if rows is None else signal_table(rows)
+        self.table = None if rows is None else committed_rows(rows)
         self.cells = 0
 
     def scan(self, row_filter: BooleanExpression, columns: Sequence[str]) -> pa.Table | None:
         if self.table is None:
             return None
-        bound = bind(SCHEMA.iceberg(), row_filter, case_sensitive=True)
+        bound = bind(table_schema(SCHEMA), row_filter, case_sensitive=True)
         found = self.table.filter(expression_to_pyarrow(bound)).select(list(columns))
         self.cells += found.num_rows * found.num_columns
         return found
