@@ -33,6 +33,9 @@ ENSURE_TIMEOUT_S = 60.0
 LOG_REPEAT_S = 10.0
 """Least distance of two log lines of the same kind from one client."""
 
+ELECTING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+"""What a broker answers for a moment after a topic was made or a leader was lost."""
+
 _T = TypeVar("_T")
 
 
@@ -296,13 +299,17 @@ def end_offsets(topic: str, partition: int, *, client: ck.Consumer | None = None
     """
     owned = client is None
     reader = consumer() if client is None else client
+    deadline = time.monotonic() + REQUEST_TIMEOUT_S
     try:
-        low, high = reader.get_watermark_offsets(
-            TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S, cached=False
-        )
-    except KafkaException as error:
-        raise unavailable(f"give the offsets of {topic}-{partition}", error) from error
+        while True:
+            try:
+                where = TopicPartition(topic, partition)
+                low, high = reader.get_watermark_offsets(where, timeout=REQUEST_TIMEOUT_S, cached=False)
+                return Watermarks(low, high)
+            except KafkaException as error:
+                if error.args[0].code() not in ELECTING or time.monotonic() > deadline:
+                    raise unavailable(f"give the offsets of {topic}-{partition}", error) from error
+                time.sleep(0.05)
     finally:
         if owned:
             reader.close()
-    return Watermarks(low, high)

@@ -132,7 +132,13 @@ def _decide(job: Job, config: EngineConfig, clients: Log, identity: str) -> Plan
         )
         for topic in TOPICS
     }
-    return plan(identity, beats, tails, stamped_batches(job.paths, config, chunk_records=job.chunk_records), config.snap_interval_ns)
+    return plan(
+        identity,
+        beats,
+        tails,
+        stamped_batches(job.paths, config, chunk_records=job.chunk_records),
+        config.snap_interval_ns,
+    )
 
 
 def _beats(job: Job, clients: Log) -> list[Beat]:

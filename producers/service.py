@@ -6,10 +6,9 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.registry import Registry
-
 from common import endpoints, kafka, topics
 from common.config import load_config
+from common.registry import Registry
 from common.settings import settings
 from common.telemetry import Health, serve_health, stop_requested
 from producers.pacing import parse_speed
@@ -37,8 +36,10 @@ def serve_dbn(
     stop = stop_requested()
     health = Health()
     health.set("log", False, "connecting")
-    with serve_health(SERVICE, health, run_id=job.run_id, files=[str(path) for path in files]):
-        registry = Registry(endpoints.resolve().registry_url)
+    with (
+        serve_health(SERVICE, health, run_id=job.run_id, files=[str(path) for path in files]),
+        Registry(endpoints.resolve().registry_url) as registry,
+    ):
         kafka.ensure_topics(topics.specs(chosen))
         ids = registry.ensure_all(chosen)
         consumer = kafka.consumer()

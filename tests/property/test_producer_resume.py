@@ -35,7 +35,9 @@ def two_files(folder: Path, book_ns: list[int], trade_ns: list[int]) -> list[Pat
 @given(
     book_ns=TIMES_NS,
     trade_ns=TIMES_NS,
-    crashes=st.lists(st.tuples(st.integers(1, 60), st.sampled_from([Fault.CRASH_BEFORE, Fault.CRASH_AFTER])), max_size=4),
+    crashes=st.lists(
+        st.tuples(st.integers(1, 60), st.sampled_from([Fault.CRASH_BEFORE, Fault.CRASH_AFTER])), max_size=4
+    ),
     chunk=st.integers(1, 20),
     seed=st.integers(0, 2**32 - 1),
 )

@@ -45,7 +45,9 @@ def publish(
     chunk_records: int = 16_384,
     queue_records: int = 1_000_000,
 ) -> Outcome:
-    clients = Log(process.producer(queue_buffering_max_messages=queue_records), process.consumer(), Schemas(), SCHEMA_IDS)
+    clients = Log(
+        process.producer(queue_buffering_max_messages=queue_records), process.consumer(), Schemas(), SCHEMA_IDS
+    )
     job = Job(tuple(paths), "SPY", 0, namespace, "run-1", speed, chunk_records)
     return publish_files(job, config or EngineConfig(), clients, stop or Event())
 
