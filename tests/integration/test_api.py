@@ -162,7 +162,7 @@ def test_a_topic_that_is_made_later_is_found(stack: Endpoints, namespace: str, h
     [
         ({"BREAKWATER_API_HOST": "192.0.2.1"}, "192.0.2.1", "BREAKWATER_API_HOST"),
         ({"BREAKWATER_COMPLEXES": "QQQ"}, "QQQ", "Known complexes"),
-        ({"BREAKWATER_ENGINE_W_B": "-1"}, "W_b", "Correct the named keys"),
+        ({"BREAKWATER_ENGINE_W_b": "-1"}, "W_b", "Correct the named keys"),
     ],
 )
 def test_an_api_that_cannot_begin_says_why(
