@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -99,13 +100,20 @@ class Settings(BaseSettings):
         return tuple(part.strip() for part in self.complexes.split(",") if part.strip())
 
 
+def _got(problem: Mapping[str, Any]) -> str:
+    """The offending value for a message, unless the key is a secret."""
+    info = Settings.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
+    is_secret = info is not None and "SecretStr" in str(info.annotation)
+    return "" if is_secret else f" (got {problem['input']!r})"
+
+
 @cache
 def settings() -> Settings:
     """The process's settings, read once. Raises ConfigError that names each offending key."""
     try:
         loaded = Settings()
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}{_got(e)}" for e in error.errors())
         raise ConfigError(
             f"settings cannot be used: {problems}", hint="Correct breakwater.toml or the BREAKWATER_ variables."
         ) from None

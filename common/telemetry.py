@@ -55,7 +55,7 @@ def configure_logging(service: str) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(max(level, logging.INFO))
+    root.setLevel(level)
     structlog.contextvars.bind_contextvars(service=service)
 
 
