@@ -9,6 +9,9 @@ from tests.architecture.tree import PACKAGES, Module, imports, listed, modules, 
 FACADE = ("processors.engine.features", "processors.engine.signals", "processors.engine.order")
 """What of the engine may be seen from outside processors, and only by who replays."""
 
+COMPOSITION = "infra"
+"""Where the local stack and the demo put the parts together: it may import them, none of them may import it."""
+
 APART = (("processors.features", "processors.signals"),)
 """Parts of one package that meet in topics all the same."""
 
@@ -25,7 +28,7 @@ def direction_problems(module: Module) -> list[str]:
         target = name.partition(".")[0]
         if target == "tests":
             problems.append(f"{module.at(node)} imports {name}: what ships knows no tests")
-        if target not in PACKAGES or target in ("common", module.package):
+        if target not in PACKAGES or target in ("common", module.package) or module.package == COMPOSITION:
             continue
         if replays(module) and any(name == door or name.startswith(door + ".") for door in FACADE):
             continue
@@ -59,6 +62,7 @@ def test_imports_point_to_common() -> None:
         ("from processors.engine import kernel", "producers.replay"),
         ("from processors.engine import features", "producers.publisher"),
         ("import processors", "common.kafka"),
+        ("from infra.local import stack", "producers.feed"),
         ("from tests.support import memory_log", "common.kafka"),
         ("from processors.signals.app import make", "processors.features.worker"),
     ],
@@ -71,6 +75,7 @@ def test_an_import_the_wrong_way_is_found(source: str, name: str) -> None:
     ("source", "name"),
     [
         ("from common import kafka", "api.feed"),
+        ("from lakehouse.read import table_rows", "infra.local.summary"),
         ("from processors.engine import features, signals", "producers.replay"),
         ("from processors.engine.order import Merger", "processors.features.worker"),
     ],
