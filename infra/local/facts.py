@@ -1,0 +1,183 @@
+"""How far an input has come, by what the log and the tables hold, not by waiting.
+
+An input is through when: its source has written ENDED for every topic; a committed marker of the features worker covers
+the offsets and the promise of that; the signals topic ends with the last snap that the features topic holds; and every
+table has committed its topic's last record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, Message, TopicPartition
+
+from common import endpoints, iceberg, kafka, schemas, topics
+from common.avro import decode_row
+from common.errors import UnavailableError
+from common.registry import Registry
+from common.topics import full_name
+from lakehouse.read import committed_offsets
+
+INPUT_TOPICS = (topics.FUTURES_MBP10, topics.FUTURES_TRADES)
+FIRST_WINDOW = 16
+READ_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Which stages have the whole input, in the order of the stages."""
+
+    producer: bool
+    features: bool = False
+    signals: bool = False
+    tables: bool = False
+
+    @property
+    def waiting_for(self) -> str | None:
+        """The first stage that has not; None when the input is through."""
+        for stage in ("producer", "features", "signals", "tables"):
+            if not getattr(self, stage):
+                return stage
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class LastRecord:
+    """A partition's last committed record: the offset after it, and its fields."""
+
+    next_offset: int
+    row: Mapping[str, Any]
+
+
+class Facts:
+    """Looks at one partition of one namespace. Not thread-safe; `close` ends its clients."""
+
+    def __init__(self, namespace: str, partition: int, input_id: str) -> None:
+        self._namespace = namespace
+        self._partition = partition
+        self._input_id = input_id
+        self._registry = Registry(endpoints.resolve().registry_url)
+        self._follower = kafka.consumer()
+        self._reader = kafka.consumer(enable_partition_eof=True)
+        self._heartbeats = full_name(topics.HEARTBEATS, namespace)
+        self._markers = full_name(topics.MARKERS, namespace)
+        followed = [TopicPartition(name, partition, 0) for name in (self._heartbeats, self._markers)]
+        for one in followed:
+            one.offset = kafka.end_offsets(one.topic, partition, client=self._follower).begin_offset
+        self._follower.assign(followed)
+        self._ended: dict[str, dict[str, Any]] = {}
+        self._last_ended: dict[str, dict[str, Any]] = {}
+        self._marker: dict[str, Any] | None = None
+
+    def close(self) -> None:
+        """Give up the clients."""
+        self._follower.close()
+        self._reader.close()
+        self._registry.close()
+
+    def update(self, timeout_s: float) -> None:
+        """Take in new heartbeats and markers. Raises UnavailableError when the log cannot be read."""
+        for message in self._follower.consume(10_000, timeout_s):
+            error = message.error()
+            if error is not None:
+                if error.fatal() or error.code() == KafkaError._AUTO_OFFSET_RESET:
+                    raise kafka.unavailable(f"give the records of {message.topic()}", error)
+            elif message.topic() == self._markers:
+                self._marker = self._decode(topics.MARKERS, message)
+            else:
+                self._take_beat(self._decode(topics.HEARTBEATS, message))
+
+    def _take_beat(self, beat: dict[str, Any]) -> None:
+        if beat["state"] == "ENDED" and beat["partition"] == self._partition:
+            name = beat["topic"].removeprefix(full_name("", self._namespace))
+            self._last_ended[name] = beat
+            if beat["input_id"] == self._input_id:
+                self._ended[name] = beat
+
+    @property
+    def input_records(self) -> dict[str, int]:
+        """Records of the input per topic, as its source said at its end; of the topics it has said it for."""
+        return {name: int(beat["input_records"] or 0) for name, beat in sorted(self._ended.items())}
+
+    def reached(self) -> Reached:
+        """How far the input has come; later stages are asked only when the earlier ones have it."""
+        if not set(INPUT_TOPICS) <= set(self._ended):
+            return Reached(False)
+        if not self._features_cover():
+            return Reached(True)
+        if not self._signals_cover():
+            return Reached(True, True)
+        return Reached(True, True, True, self._tables_cover())
+
+    def _features_cover(self) -> bool:
+        if self._marker is None:
+            return False
+        names = self._marker["input_topics"]
+        offsets = dict(zip(names, self._marker["input_next_offsets"], strict=True))
+        promises = dict(zip(names, self._marker["ts_promises_ns"], strict=True))
+        return all(
+            offsets.get(beat["topic"], 0) >= beat["next_offset"]
+            and promises.get(beat["topic"], 0) >= beat["ts_watermark_ns"]
+            for beat in self._last_ended.values()
+        )
+
+    def _signals_cover(self) -> bool:
+        features, signals = self.last_record(topics.FEATURES), self.last_record(topics.SIGNALS)
+        if features is None:
+            return True
+        if signals is None:
+            return False
+        return bool(
+            signals.row["ts_event_ns"] == features.row["ts_event_ns"]
+            and signals.row["snap_row"] + 1 == signals.row["snap_rows"]
+        )
+
+    def _tables_cover(self) -> bool:
+        for name, table in iceberg.TABLES.items():
+            last = self.last_record(name)
+            done = committed_offsets(table).get((full_name(name, self._namespace), self._partition), 0)
+            if last is not None and done < last.next_offset:
+                return False
+        return True
+
+    def last_record(self, name: str) -> LastRecord | None:
+        """The last record of the topic (named without the namespace); None when it holds none."""
+        topic = full_name(name, self._namespace)
+        low, high = kafka.end_offsets(topic, self._partition, client=self._reader)
+        window = FIRST_WINDOW
+        # The last offsets may be the ends of transactions, or records of aborted ones.
+        while low < high:
+            start = max(low, high - window)
+            message = self._last_of(topic, start, high)
+            if message is not None or start == low:
+                return (
+                    None if message is None else LastRecord(int(message.offset() or 0) + 1, self._decode(name, message))
+                )
+            window *= 8
+        return None
+
+    def _last_of(self, topic: str, start: int, end: int) -> Message | None:
+        self._reader.assign([TopicPartition(topic, self._partition, start)])
+        last: Message | None = None
+        while True:
+            messages = self._reader.consume(10_000, READ_TIMEOUT_S)
+            if not messages:
+                raise UnavailableError(
+                    f"{topic}-{self._partition}: nothing arrives from offset {start} on",
+                    hint="Check that the broker runs: ./breakwater status.",
+                )
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    last = message
+                    if int(message.offset() or 0) + 1 >= end:
+                        return last
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    return last
+                elif not error.retriable():
+                    raise kafka.unavailable(f"give the records of {topic}", error)
+
+    def _decode(self, name: str, message: Message) -> dict[str, Any]:
+        return decode_row(schemas.load(name), message.value(), self._registry.schema)
