@@ -163,7 +163,7 @@ def _parse_field(record: str, raw: dict[str, Any]) -> Field:
     enum_default = None
     item: Kind | None = None
     if isinstance(declared, str):
-        bare: str = declared
+        bare: Any = declared
     else:
         bare = declared["type"]
     if bare == "enum":
@@ -173,10 +173,10 @@ def _parse_field(record: str, raw: dict[str, Any]) -> Field:
     elif bare == "array":
         kind = "array"
         items = declared["items"]
-        if items not in _PRIMITIVES:
+        if not isinstance(items, str) or items not in _PRIMITIVES:
             raise SchemaError(f"{record}.{name}: arrays of {items} are not supported")
         item = _PRIMITIVES[items]
-    elif bare in _PRIMITIVES:
+    elif isinstance(bare, str) and bare in _PRIMITIVES:
         kind = _PRIMITIVES[bare]
     else:
         raise SchemaError(f"{record}.{name}: the Avro type {bare!r} is not supported")
