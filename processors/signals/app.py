@@ -210,7 +210,8 @@ class SignalsApp:
 
     async def _advance(self, number: int, partition: Partition) -> None:
         began = time.perf_counter()
-        work = partition.take()
+        # In a thread: an unknown schema id is asked of the registry.
+        work = await asyncio.to_thread(partition.take)
         if work is None:
             return
         judged = time.perf_counter()

@@ -144,6 +144,13 @@ class Partition:
             )
 
 
+def load_kernels(config: EngineConfig) -> None:
+    """Compile or load every kernel on no rows at all, so that the first snap need not wait for it."""
+    features = schemas.load(topics.FEATURES)
+    rows = Codec(features).decode([], lambda _id: features).batch
+    Codec(schemas.load(topics.SIGNALS)).encode(signals.step(config, signals.initial_state(), rows), 0)
+
+
 def _whole_rows(rows: Batch) -> int:
     """How many rows, from the first, make up whole snaps: the last one is numbered as such, or another snap follows."""
     if rows.length == 0:

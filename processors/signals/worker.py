@@ -15,6 +15,7 @@ from common.registry import Registry
 from common.settings import settings
 from common.telemetry import Health, configure_logging, get_logger, serve_health, stop_requested
 from processors.signals.app import SignalsApp, Wiring, app_id, changelog_topic
+from processors.signals.partition import load_kernels
 from processors.signals.transport import CommittedConsumer
 
 log = get_logger("signals")
@@ -35,10 +36,11 @@ def run() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     stop = stop_requested()
     config = load_config()
-    wiring = _connect(config)
     health = Health()
     health.set("faust", False, "starting")
-    with serve_health(SERVICE, health, namespace=wiring.namespace, config_hash=config.hash):
+    with serve_health(SERVICE, health, namespace=settings().namespace, config_hash=config.hash):
+        wiring = _connect(config)
+        load_kernels(config)
         asyncio.run(_serve(wiring, health, stop))
 
 
