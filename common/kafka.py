@@ -70,7 +70,7 @@ class LibrdkafkaLog:
     def log(self, level: int, message: str, *args: object) -> None:
         """One line: ``args`` are the facility, the client's name and the text."""
         facility, client, text = (str(arg) for arg in args) if len(args) == 3 else ("", "", message % args)
-        if level < logging.WARNING:
+        if level < logging.WARNING or facility == "CONFWARN":
             log.debug("librdkafka", facility=facility, client=client, detail=text)
         elif self._quiet.passes(facility, client):
             log.warning("librdkafka", facility=facility, client=client, detail=text)

@@ -109,7 +109,8 @@ def _read(consumer: ck.Consumer, topic: str, partition: int, begin: int, end: in
     heard_s = time.monotonic()
     try:
         while position < end:
-            for message in consumer.consume(READ_RECORDS, timeout=0.5):
+            # It waits for the number asked for: never ask for more than there is.
+            for message in consumer.consume(min(READ_RECORDS, end - position), timeout=0.5):
                 error = message.error()
                 if error is not None:
                     if not error.retriable():

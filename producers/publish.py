@@ -16,7 +16,7 @@ from common.errors import BreakwaterError, InputError
 from common.schemas import RecordSchema, load
 from common.telemetry import get_logger
 from common.topics import FUTURES_MBP10, FUTURES_TRADES, HEARTBEATS, full_name
-from producers.dbn import CHUNK_RECORDS
+from producers.dbn import CHUNK_RECORDS, DbnReader
 from producers.dbn.parse import SOURCE
 from producers.log_state import Beat, read_beats, read_tail
 from producers.pacing import paced
@@ -167,8 +167,9 @@ def _steps(job: Job, config: EngineConfig, decided: Plan, stop: Event) -> Iterat
 
 
 def files_of(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """The input files, each checked to be there before anything starts. Raises InputError."""
+    """The input files, each opened once to see that it is a DBN file that can be read. Raises InputError."""
+    if not paths:
+        raise InputError("no input file is given", hint="Name DBN files with --file.")
     for path in paths:
-        if not path.is_file():
-            raise InputError(f"{path} does not exist or is no file", hint="Check the path.")
+        DbnReader(path).close()
     return tuple(paths)
