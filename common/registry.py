@@ -88,6 +88,9 @@ class Registry:
         self.require_compatibility(subject)
         answer = self._request("POST", f"/subjects/{subject}/versions", {"schema": schema.avro_json})
         if answer.status_code == 409:
+            known = self.lookup(schema, namespace)
+            if known is not None:  # another service registered it at the same moment
+                return known
             raise SchemaError(
                 f"{subject}: the schema is not compatible with the versions registered before: {_reason(answer)}",
                 hint="Only nullable fields with default null may be added; any other change needs a new topic (.v2).",
@@ -105,8 +108,8 @@ class Registry:
 
     def require_compatibility(self, subject: str) -> None:
         """Set the subject to FULL_TRANSITIVE, also one that has no schema yet."""
-        answer = self._request("PUT", f"/config/{subject}", {"compatibility": COMPATIBILITY})
-        self._json(answer)
+        # Apicurio answers 409 when two services set it at the same moment
+        self._json(self._request("PUT", f"/config/{subject}", {"compatibility": COMPATIBILITY}, _PASSING | {409}))
 
     def lookup(self, schema: RecordSchema, namespace: str = "") -> int | None:
         """The id under which this schema is registered for its topic, None when it is not. Writes nothing."""
@@ -144,7 +147,13 @@ class Registry:
         except (KeyError, TypeError, ValueError) as error:
             raise SchemaError(f"schema id {schema_id} is not an Avro record: {error!r}") from error
 
-    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        passing: frozenset[int] = _PASSING,
+    ) -> httpx.Response:
         """One answer that says something: passing faults are retried, refusals of the caller raised."""
         content = None if body is None else json.dumps(body).encode()
 
@@ -153,7 +162,7 @@ class Registry:
                 answer = self._client.request(method, path, content=content)
             except httpx.TransportError as error:
                 raise _PassingError(f"{type(error).__name__}: {error}") from error
-            if answer.status_code in _PASSING:
+            if answer.status_code in passing:
                 raise _PassingError(f"HTTP {answer.status_code}: {_reason(answer)}")
             return answer
 
