@@ -195,6 +195,38 @@ def test_a_log_made_anew_begins_a_new_ring(monkeypatch: pytest.MonkeyPatch) -> N
         assert watched.seqs == [2]
 
 
+class Silent:
+    """A consumer that never hears that its log was replaced by a shorter one."""
+
+    def __init__(self) -> None:
+        self.end = 9
+        self.assigned: list[int] = []
+
+    def get_watermark_offsets(self, _partition: Any, timeout: float = 0, cached: bool = False) -> tuple[int, int]:
+        return 0, self.end
+
+    def assign(self, partitions: list[Any]) -> None:
+        self.assigned.append(partitions[0].offset)
+
+    def consume(self, num_messages: int = 1, timeout: float = 0) -> list[Any]:
+        return []
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+def test_a_log_that_became_shorter_is_noticed_without_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "PROBE_EVERY_S", 0.2)
+    consumer, live = Silent(), LiveSignals(10)
+    feed = SignalFeed(consumer, SCHEMA, writer, live, Health(), topic=TOPIC, partition=0, look_back_rows=0)
+    feed.start()
+    watched = Watched(feed, live, Health())
+    watched.until(lambda: consumer.assigned == [9])
+    consumer.end = 4
+    watched.until(lambda: consumer.assigned == [9, 4])
+    feed.stop()
+
+
 def test_a_fault_of_the_reading_shows_in_health() -> None:
     def broken(_schema_id: int) -> RecordSchema:
         raise ZeroDivisionError("a fault")

@@ -66,6 +66,15 @@ def test_a_snap_that_was_never_finished_is_counted_and_left_out() -> None:
     assert assembler.incomplete == 1
 
 
+def test_rows_of_a_snap_that_was_given_up_do_not_get_into_a_later_one() -> None:
+    assembler = SnapAssembler()
+    first, second = snap_rows(0), snap_rows(1)
+    (snap,) = push(assembler, [first[0], second[0], *first, *second[1:]])
+    assert snap.ts_event_ns == snap_ns(1)
+    assert set(snap.columns["ts_event_ns"]) == {snap_ns(1)}
+    assert assembler.incomplete == 1
+
+
 def test_offsets_may_have_holes() -> None:
     (snap,) = SnapAssembler().push(signal_batch(snap_rows(0)), np.array([5, 9, 40], np.int64))
     assert snap.seq == 40
