@@ -89,7 +89,8 @@ class Stepper:
     def _limit_ns(self) -> int | None:
         """As far as this step may go; None when nothing bounds it (no event has been seen)."""
         start_ns = self.until_ns
-        if start_ns == NO_PROMISE_NS:
+        # A source may begin by promising nothing, which is a promise of 0: from there it is a long walk to any event.
+        if start_ns <= 0:
             first_ns = self._merger.first_effective_ns
             if first_ns is None:
                 return None
