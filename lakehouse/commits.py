@@ -107,7 +107,7 @@ class Store(Protocol):
     def claim(self, standing: Standing, owner: str, source: Source, partitions: Iterable[int]) -> None:
         """Write the owner and the source down (no rows). May raise CommitRefused when another change came first."""
 
-    def stage(self, commit: Commit) -> Any:
+    def stage(self, standing: Standing, commit: Commit) -> Any:
         """Write the batch's files; nobody sees them yet."""
 
     def append(self, standing: Standing, commit: Commit, staged: Any) -> int:
@@ -189,27 +189,21 @@ def commit_batch(store: Store, commit: Commit, patience: Patience) -> Committed 
     in_doubt = False
     for attempt in range(patience.attempts):
         try:
-            if staged is None:
-                staged = store.stage(commit)
             standing = store.load()
             if attempt > 0 and (snapshot_id := store.find(standing, commit.commit_id)) is not None:
                 return Committed(snapshot_id)
-            if _behind(standing, commit):
-                raise UnavailableError(
-                    f"the catalog shows offsets {dict(standing.offsets)}, older than this sink's own"
-                )
-        except (InvariantError, SchemaError):
+            _check_mine(standing, commit)
+            if _overtaken(standing, commit):
+                if staged is not None and not in_doubt:
+                    _discard(store, staged)
+                return Overtaken(standing)
+            if staged is None:
+                staged = store.stage(standing, commit)
+        except (ConflictError, InvariantError, SchemaError):
             raise
         except Exception as error:
             patience.bear(attempt, "writing the table", error)
             continue
-        lost = _lost(standing, commit)
-        if lost is not None:
-            if isinstance(lost, Overtaken) and not in_doubt:
-                _discard(store, staged)
-            if isinstance(lost, Exception):
-                raise lost
-            return lost
         try:
             return Committed(store.append(standing, commit, staged))
         except CommitRefused as error:
@@ -220,36 +214,38 @@ def commit_batch(store: Store, commit: Commit, patience: Patience) -> Committed 
     raise AssertionError("unreachable: the last attempt raises")
 
 
+def _check_mine(standing: Standing, commit: Commit) -> None:
+    """Raises InvariantError, ConflictError when this sink may not write these partitions any more."""
+    check_source(standing, commit.source)
+    for number in commit.end:
+        owner = standing.owners.get(number)
+        if owner != commit.owner:
+            raise ConflictError(
+                f"partition {number} is now written by the sink {owner}, no longer by {commit.owner}",
+                hint="Only one sink writes a partition; this one stops. Restart it to take the partition back.",
+            )
+
+
+def _overtaken(standing: Standing, commit: Commit) -> bool:
+    """True when a partition stands beyond the batch's begin, False when all stand at it.
+
+    Raises UnavailableError when one stands before it: offsets never fall, so this is a stale read, and tells nothing.
+    """
+    stands = [(_height(standing.offsets.get(number)), _height(begin)) for number, begin in commit.begin.items()]
+    if any(height > begin for height, begin in stands):
+        return True
+    if any(height < begin for height, begin in stands):
+        raise UnavailableError(f"the catalog shows old offsets: {dict(standing.offsets)}, not {dict(commit.begin)}")
+    return False
+
+
+def _height(offset: int | None) -> int:
+    return -1 if offset is None else offset
+
+
 def _discard(store: Store, staged: Any) -> None:
     try:
         store.discard(staged)
     except Exception as error:
         # Left over files hurt nobody; maintenance removes what no snapshot names.
         log.warning("files_left_over", error=repr(error))
-
-
-def _lost(standing: Standing, commit: Commit) -> Overtaken | Exception | None:
-    """Why the batch may not be added to this version; None when it may."""
-    try:
-        check_source(standing, commit.source)
-    except InvariantError as error:
-        return error
-    for number in commit.end:
-        owner = standing.owners.get(number)
-        if owner != commit.owner:
-            return ConflictError(
-                f"partition {number} is now written by the sink {owner}, no longer by {commit.owner}",
-                hint="Only one sink writes a partition; this one stops. Restart it to take the partition back.",
-            )
-    if any(_height(standing.offsets.get(number)) > _height(begin) for number, begin in commit.begin.items()):
-        return Overtaken(standing)
-    return None
-
-
-def _behind(standing: Standing, commit: Commit) -> bool:
-    """True when the version is older than the one the batch began at: offsets never fall, so it is a stale read."""
-    return any(_height(standing.offsets.get(number)) < _height(begin) for number, begin in commit.begin.items())
-
-
-def _height(offset: int | None) -> int:
-    return -1 if offset is None else offset

@@ -24,7 +24,8 @@ from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
 from pyiceberg.table import Table, Transaction
-from pyiceberg.table.update import AssertTableUUID
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import AssertTableUUID, TableUpdate
 
 from lakehouse.commits import Commit, CommitRefused, Mark, Source, Standing
 from lakehouse.tables import HOUR_NS
@@ -91,7 +92,7 @@ class IcebergStore:
     def claim(self, standing: Standing, owner: str, source: Source, partitions: Iterable[int]) -> None:
         """A commit of properties alone. Of two claims at once the later one holds."""
         table: Table = standing.version
-        transaction = table.transaction()
+        transaction = _Transaction(table)
         transaction.set_properties(
             {
                 CLUSTER_ID: source.cluster_id,
@@ -101,11 +102,11 @@ class IcebergStore:
         )
         _apply(table, transaction)
 
-    def stage(self, commit: Commit) -> list[DataFile]:
+    def stage(self, standing: Standing, commit: Commit) -> list[DataFile]:
         """One Parquet file per hour of ``ts_event``, its rows in the order of ``ts_event_ns`` (ties as they came)."""
         if commit.rows.num_rows == 0:
             return []
-        table = self._catalog.load_table(self.name)
+        table: Table = standing.version
         rows = _fitted(commit.rows, table)
         times = rows["ts_event_ns"].to_numpy()
         if np.any(times[1:] < times[:-1]):
@@ -126,7 +127,7 @@ class IcebergStore:
         names = self._names
         properties = {names.offset(number): str(end) for number, end in commit.end.items()}
         properties |= {names.mark(n): f"{mark.ts_event_ns}:{mark.snap_row}" for n, mark in commit.marks.items()}
-        transaction = table.transaction()
+        transaction = _Transaction(table)
         # A snapshot even without rows: only its requirement ties the new offsets to the ones that were checked.
         producer = transaction.update_snapshot(
             snapshot_properties={COMMIT_ID: commit.commit_id, **properties}
@@ -155,6 +156,19 @@ class IcebergStore:
                     io.delete(data_file.file_path)
                 except OSError:
                     continue
+
+
+class _Transaction(Transaction):
+    """PyIceberg's works out the metadata, with all snapshots, each of the fifteen times a commit looks at it."""
+
+    _known: tuple[tuple[TableUpdate, ...], TableMetadata] | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """The table's metadata with the updates so far."""
+        if self._known is None or self._known[0] is not self._updates:
+            self._known = (self._updates, super().table_metadata)
+        return self._known[1]
 
 
 def _apply(table: Table, transaction: Transaction) -> None:

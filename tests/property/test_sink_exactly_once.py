@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 import pytest
 from confluent_kafka import Message
+from structlog.testing import capture_logs
 
 from common import schemas, topics
 from common.avro import decode_row
-from common.errors import ConflictError, InvariantError, RecordError, UnavailableError
+from common.errors import ConflictError, RecordError, UnavailableError
 from lakehouse.commits import Patience, Source
 from lakehouse.dead_letters import DeadLetters
 from lakehouse.records import Rows, Undecodable
@@ -25,7 +26,7 @@ from tests.support.memory_log import Crash, MemoryLog
 
 TOPIC = "levels.signals.v1"
 PARTITIONS = 2
-SEEDS_PER_CASE = 150
+SEEDS_PER_CASE = 100
 CASES = 20
 
 COLUMNS = ("_partition", "_offset", "ts_event_ns", "snap_row")
@@ -57,6 +58,7 @@ class World:
     def __init__(self, seed: int, *, repeats: bool) -> None:
         self.random = random.Random(seed)
         self.repeats = repeats
+        self.clones = seed % 2 == 0
         self.log = MemoryLog(seed)
         self.log.create(TOPIC, PARTITIONS)
         self.log.create(topics.DEAD_LETTERS, PARTITIONS)
@@ -115,7 +117,8 @@ class World:
             decoder=Decoder(),
             dead_letters=DeadLetters(process.producer(), topics.DEAD_LETTERS, 1, now_ns=lambda: 0),
             source=lambda: Source(self.log.cluster_id, str(self.log.topics[TOPIC].topic_id)),
-            owner=f"sink-{self.born}",
+            # In every other world the sinks are clones of one (a copied machine): no claim tells them apart.
+            owner="clone" if self.clones else f"sink-{self.born}",
             repeats=self.repeats,
             patience=Patience(lambda _: self.interlude(), attempts=self.random.choice([2, 12])),
             limits=Limits(age_s=0.0, rows=self.random.choice([1, 5, 1000])),
@@ -211,8 +214,10 @@ def check(world: World, seed: int) -> None:
 @pytest.mark.parametrize("case", range(CASES))
 @pytest.mark.parametrize("repeats", [False, True], ids=["events", "snaps"])
 def test_every_schedule_of_faults_ends_with_nothing_lost_and_nothing_doubled(case: int, repeats: bool) -> None:
-    for seed in range(case * SEEDS_PER_CASE, (case + 1) * SEEDS_PER_CASE):
-        check(run(seed, repeats=repeats), seed)
+    # Failures are the daily bread here: their log lines would fill the report.
+    with capture_logs():
+        for seed in range(case * SEEDS_PER_CASE, (case + 1) * SEEDS_PER_CASE):
+            check(run(seed, repeats=repeats), seed)
 
 
 def test_the_schedules_reach_what_they_are_for() -> None:

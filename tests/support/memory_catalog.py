@@ -92,7 +92,7 @@ class MemoryStore:
         self._table.put(replace(now, owners={**now.owners, **dict.fromkeys(partitions, owner)}, source=source))
         self._after()
 
-    def stage(self, commit: Commit) -> str:
+    def stage(self, standing: Standing, commit: Commit) -> str:
         self._before("stage")
         self._table.warehouse[commit.commit_id] = commit.rows
         self._after()

@@ -118,7 +118,7 @@ def test_who_lost_the_partition_stops() -> None:
 
 def test_commits_that_keep_failing_fail_loudly_and_say_so_meanwhile() -> None:
     class Broken(MemoryStore):
-        def stage(self, commit: Commit) -> str:
+        def stage(self, standing: Standing, commit: Commit) -> str:
             raise OSError(28, "No space left on device")
 
     told: list[Exception] = []

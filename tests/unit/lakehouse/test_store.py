@@ -85,7 +85,7 @@ def test_each_hour_gets_one_file_sorted_by_time_whose_bounds_prune(store: Iceber
 def test_a_zombie_with_an_old_version_is_refused_though_pyiceberg_would_retry_it(store: IcebergStore) -> None:
     before = store.load()
     late = batch(None, 3)
-    staged = store.stage(late)
+    staged = store.stage(before, late)
     commit_batch(store, batch(None, 3), PATIENCE)
     with pytest.raises(CommitRefused):
         store.append(before, late, staged)
