@@ -17,7 +17,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "mode": ("processors.signals",),
     "aiokafka": ("processors.signals",),
     "databento": ("producers.dbn",),
-    "databento_dbn": ("producers.dbn",),
+    "databento_dbn": ("producers.dbn", "producers.simulator"),
     "duckdb": ("lakehouse",),
     "fastavro": ("common.avro",),
     "fastapi": ("api",),

@@ -39,7 +39,7 @@ def commit(*numbers: int) -> None:
         marks={},
         rows=committed_rows([row for number in numbers for row in snap_rows(number)]),
     )
-    store.append(standing, batch, store.stage(batch))
+    store.append(standing, batch, store.stage(standing, batch))
 
 
 @pytest.fixture
