@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from common.errors import ConflictError, InvariantError, UnavailableError
@@ -91,6 +93,16 @@ def test_a_stale_read_is_no_conflict_and_deletes_nothing() -> None:
     commit_batch(claimed(table), batch(None, 3), PATIENCE)
     assert commit_batch(Stale(table), batch(3, 5), PATIENCE) == Committed(2)
     assert len(table.rows()) == 5
+
+
+def test_a_table_whose_offsets_were_set_back_gets_nothing_until_a_restart() -> None:
+    table = MemoryTable()
+    store = claimed(table)
+    commit_batch(store, batch(None, 3), PATIENCE)
+    table.put(replace(table.now, offsets={0: 1}))
+    with pytest.raises(UnavailableError, match=r"old offsets: \{0: 1\}, not \{0: 3\}"):
+        commit_batch(store, batch(3, 5), PATIENCE)
+    assert len(table.rows()) == 3
 
 
 def test_another_partition_s_commit_in_between_costs_only_another_attempt() -> None:
