@@ -7,6 +7,7 @@ table has committed its topic's last record.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -161,23 +162,24 @@ class Facts:
     def _last_of(self, topic: str, start: int, end: int) -> Message | None:
         self._reader.assign([TopicPartition(topic, self._partition, start)])
         last: Message | None = None
-        while True:
-            messages = self._reader.consume(10_000, READ_TIMEOUT_S)
-            if not messages:
-                raise UnavailableError(
-                    f"{topic}-{self._partition}: nothing arrives from offset {start} on",
-                    hint="Check that the broker runs: ./breakwater status.",
-                )
-            for message in messages:
-                error = message.error()
-                if error is None:
-                    last = message
-                    if int(message.offset() or 0) + 1 >= end:
-                        return last
-                elif error.code() == KafkaError._PARTITION_EOF:
+        deadline = time.monotonic() + READ_TIMEOUT_S
+        while time.monotonic() < deadline:
+            message = self._reader.poll(READ_TIMEOUT_S)
+            if message is None:
+                break
+            error = message.error()
+            if error is None:
+                last = message
+                if int(message.offset() or 0) + 1 >= end:
                     return last
-                elif not error.retriable():
-                    raise kafka.unavailable(f"give the records of {topic}", error)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return last
+            elif not error.retriable():
+                raise kafka.unavailable(f"give the records of {topic}", error)
+        raise UnavailableError(
+            f"{topic}-{self._partition}: the records from offset {start} to {end} do not arrive",
+            hint="Check that the broker runs: ./breakwater status.",
+        )
 
     def _decode(self, name: str, message: Message) -> dict[str, Any]:
         return decode_row(schemas.load(name), message.value(), self._registry.schema)
