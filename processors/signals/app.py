@@ -16,6 +16,7 @@ from typing import Any, Protocol, cast
 
 import faust
 from confluent_kafka import KafkaError, Message
+from faust.auth import Credentials
 from faust.streams import Stream
 from faust.types import TP
 from faust.types.channels import ChannelT
@@ -68,6 +69,7 @@ class Wiring:
     """What the app is connected to. ``schema_ids`` by topic; ``writer`` gives the schema of an id."""
 
     bootstrap: str
+    credentials: Credentials | None
     namespace: str
     data_dir: Path
     config: EngineConfig
@@ -101,6 +103,7 @@ class SignalsApp:
         self.faust = faust.App(
             app_id(wiring.namespace),
             broker=[f"kafka://{server}" for server in wiring.bootstrap.split(",")],
+            broker_credentials=wiring.credentials,
             store="memory://",
             datadir=str(wiring.data_dir),
             web_enabled=False,

@@ -7,14 +7,15 @@ import logging
 import threading
 import time
 
-from common import endpoints, topics
+from common import endpoints, schemas, topics
 from common.config import EngineConfig, load_config
 from common.errors import BreakwaterError, UnavailableError
-from common.kafka import ensure_topics, producer
+from common.kafka import client_config, ensure_topics, producer
 from common.registry import Registry
 from common.settings import settings
 from common.telemetry import Health, configure_logging, get_logger, serve_health, stop_requested
 from processors.signals.app import SignalsApp, Wiring, app_id, changelog_topic
+from processors.signals.credentials import credentials
 from processors.signals.partition import load_kernels
 from processors.signals.transport import CommittedConsumer
 
@@ -26,14 +27,35 @@ WATCH_INTERVAL_S = 1.0
 STALL_S = 15.0
 """Input that lies unjudged for longer without any progress means that the worker hangs."""
 REQUEST_TIMEOUT_S = 5.0
+LOG_REPEAT_S = 10.0
 STOP_TIMEOUT_S = 15.0
+
+
+class _Seldom(logging.Filter):
+    """Lets a line of aiokafka's through once in a while: without a broker it writes hundreds a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last_s: dict[object, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True for the first line of a kind, then at most every LOG_REPEAT_S."""
+        if not record.name.startswith("aiokafka"):
+            return True
+        now_s = time.monotonic()
+        if now_s - self._last_s.get(record.msg, -LOG_REPEAT_S) < LOG_REPEAT_S:
+            return False
+        self._last_s[record.msg] = now_s
+        return True
 
 
 def run() -> None:
     """Run until SIGTERM or SIGINT. Raises what stopped it otherwise."""
     configure_logging(SERVICE)
-    for name in ("faust", "mode", "aiokafka", CommittedConsumer.__module__):
+    for name in ("faust", "mode", "aiokafka", "httpx", CommittedConsumer.__module__):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_Seldom())
     stop = stop_requested()
     config = load_config()
     health = Health()
@@ -55,10 +77,13 @@ def _connect(config: EngineConfig) -> Wiring:
     registry = Registry(where.registry_url)
     return Wiring(
         bootstrap=where.kafka_bootstrap,
+        credentials=credentials(client_config()),
         namespace=namespace,
         data_dir=data_dir,
         config=config,
-        schema_ids=registry.ensure_all(namespace),
+        schema_ids={
+            name: registry.register(schemas.load(name), namespace) for name in (topics.SIGNALS, topics.DEAD_LETTERS)
+        },
         writer=registry.schema,
         producer=producer(linger_ms=0),
     )

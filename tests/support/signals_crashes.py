@@ -1,4 +1,4 @@
-"""The signals worker without Faust and broker: a feature log, a table, a signals topic, and processes that die anywhere."""
+"""The signals worker without Faust and broker: a log, a table, a signals topic, and processes that die anywhere."""
 
 from __future__ import annotations
 
