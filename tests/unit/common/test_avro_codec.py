@@ -65,7 +65,8 @@ def test_a_bad_int_is_reported_with_its_field_and_reason(body: bytes, reason: st
     [
         (["null", "int"], b"\x04\x02", "the union's branch is neither 0 nor 1"),
         (["null", "int"], b"\x01\x02", "the union's branch is neither 0 nor 1"),
-        (["null", "int"], b"\x83\x80\x80\x80\x80\x80\x80\x80\x80\x01\x02", "the union's branch is neither 0 nor 1"),
+        (["null", "int"], b"\xfd" + b"\xff" * 8 + b"\x01\x02", "the union's branch is neither 0 nor 1"),
+        (["null", "int"], b"\xff" * 9 + b"\x01", "the union's branch is neither 0 nor 1"),
         ("string", b"\x01", "the length is negative or goes beyond the data"),
         ("string", b"\x06ab", "the length is negative or goes beyond the data"),
         ("string", b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01", "the length is negative or goes beyond the data"),
@@ -91,6 +92,12 @@ def test_every_kind_of_damage_has_its_reason(declared: object, body: bytes, reas
     values, errors = _decode(_one(declared), body)
     assert values == []
     assert errors == [f"generated.v1: x: {reason} (schema id 1)"]
+
+
+def test_text_that_ends_inside_a_character_does_not_borrow_from_the_next_field() -> None:
+    schema = schema_of([{"name": "x", "type": "string"}, {"name": "y", "type": "int"}])
+    assert _decode(schema, b"\x02\xc3\x80\x01") == ([], ["generated.v1: x: the text is not UTF-8 (schema id 1)"])
+    assert _decode(schema, b"\x04\xc3\x80\x02") == (["\u00c0"], [])
 
 
 @pytest.mark.parametrize(
