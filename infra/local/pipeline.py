@@ -108,7 +108,8 @@ class Pipeline:
                 facts.update(POLL_S)
                 if not producer.alive:
                     waiting = self._reached(facts, producer)
-                view.look(PHASES[waiting], self._health_urls(producer), self.api_url)
+                published = sum(facts.input_records.values())
+                view.look(PHASES[waiting], self._health_urls(producer), self.api_url, published)
                 if view.moved != before:
                     stalled_since_s, before = time.monotonic(), view.moved
                 elif time.monotonic() - stalled_since_s > STALL_S:

@@ -96,8 +96,11 @@ class View:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def look(self, phase: str, health_urls: Mapping[str, str], api_url: str | None) -> None:
-        """Read the stages' metrics and the API's levels, at most every half second, and draw."""
+    def look(self, phase: str, health_urls: Mapping[str, str], api_url: str, published: int) -> None:
+        """Read the stages' metrics and the API's levels, at most every half second, and draw.
+
+        ``published``: records of the input once its producer has ended, else 0.
+        """
         now_s = time.monotonic()
         if now_s - self._looked_s < LOOK_INTERVAL_S:
             return
@@ -108,7 +111,9 @@ class View:
                 values = sums(body.decode())
                 behind = values.get(BEHIND[name]) if name in BEHIND else None
                 self._stages[name].take(values.get(DONE[name], 0.0), behind, now_s)
-        body = get(f"{api_url}/v1/levels") if api_url else None
+        if published:
+            self._stages["producer"].take(published, None, now_s)
+        body = get(f"{api_url}/v1/levels")
         if body is not None:
             self._payload = json.loads(body)
         if self._console.is_terminal:
