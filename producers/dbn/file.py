@@ -252,7 +252,8 @@ def _decompressed(path: Path, first: bytes, rest: Iterator[bytes]) -> Iterator[b
             try:
                 block = frame.decompress(piece)
             except zstandard.ZstdError as error:
-                raise InputError(f"{path}: the zstd stream is damaged near byte {position}: {error}") from error
+                problem = f"{path}: the zstd stream is damaged near byte {position}: {error}"
+                raise InputError(problem, hint=AGAIN) from error
             if block:
                 yield block
             piece = frame.unused_data if frame.eof else b""
@@ -262,4 +263,5 @@ def _decompressed(path: Path, first: bytes, rest: Iterator[bytes]) -> Iterator[b
         position += size
         piece = next(rest, None)
     if begun:
-        raise InputError(f"{path}: the zstd stream is truncated: the file ends at byte {position} inside a frame")
+        problem = f"{path}: the zstd stream is truncated: the file ends at byte {position} inside a frame"
+        raise InputError(problem, hint=AGAIN)

@@ -10,6 +10,7 @@ from pathlib import Path
 import databento_dbn
 import numpy as np
 import zstandard
+from databento_dbn.metadata import MappingInterval
 from numba import njit
 from numpy.typing import NDArray
 
@@ -45,7 +46,7 @@ class _Mapping:
     """As the vendor's encoder wants a mapping."""
 
     raw_symbol: str
-    intervals: Sequence[databento_dbn.MappingInterval]
+    intervals: Sequence[MappingInterval]
 
 
 @njit(cache=True)

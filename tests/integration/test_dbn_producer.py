@@ -207,26 +207,6 @@ def test_a_truncated_file_is_refused_after_what_was_read_is_in_the_log(namespace
     assert_log_is_the_stream(namespace)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "problem"),
-    [
-        ("none.dbn", None, "does not exist"),
-        ("text.dbn", b"ts,price\n1,2\n", "is not a DBN file"),
-        ("e.dbn", b"", "is empty"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_named_with_what_to_do(
-    namespace: str, tmp_path: Path, name: str, content: bytes | None, problem: str
-) -> None:
-    path = tmp_path / name
-    if content is not None:
-        path.write_bytes(content)
-    refused = run([path], namespace)
-    assert refused.returncode == 1
-    assert problem in refused.stderr and name in refused.stderr and "hint:" in refused.stderr
-    assert "Traceback" not in refused.stderr
-
-
 def test_an_earlier_session_is_refused_after_a_later_one(namespace: str) -> None:
     assert run(session_files(), namespace).returncode == 0
     earlier = settings().sample_data / "dbn" / "GLBX.MDP3" / "test_data.trades.dbn.zst"
