@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import numpy as np
@@ -26,12 +27,16 @@ from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import AssertTableUUID, TableUpdate
+from pyiceberg.table.update.snapshot import ExpireSnapshots
 
 from lakehouse.commits import Commit, CommitRefused, Mark, Source, Standing
 from lakehouse.tables import HOUR_NS
 
 COMMIT_ID = "breakwater.commit-id"
 CLUSTER_ID = "breakwater.cluster-id"
+
+SNAPSHOTS_KEPT = 128
+"""Newest snapshots that a commit leaves for time travel, besides tagged ones; it acts when there are twice as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ class IcebergStore:
         properties = {names.offset(number): str(end) for number, end in commit.end.items()}
         properties |= {names.mark(n): f"{mark.ts_event_ns}:{mark.snap_row}" for n, mark in commit.marks.items()}
         transaction = _Transaction(table)
+        _forget_old_snapshots(table, transaction)
         # A snapshot even without rows: only its requirement ties the new offsets to the ones that were checked.
         producer = transaction.update_snapshot(
             snapshot_properties={COMMIT_ID: commit.commit_id, **properties}
@@ -156,6 +162,17 @@ class IcebergStore:
                     io.delete(data_file.file_path)
                 except OSError:
                     continue
+
+
+def _forget_old_snapshots(table: Table, transaction: Transaction) -> None:
+    """Take old snapshots off the metadata, which every commit reads and writes whole: 1,000 of them cost it 0.2 s.
+
+    No row goes: all files stay, as later snapshots name them. Tagged snapshots stay too.
+    """
+    snapshots = table.metadata.snapshots
+    if len(snapshots) >= 2 * SNAPSHOTS_KEPT:
+        oldest_kept = datetime.fromtimestamp(snapshots[-SNAPSHOTS_KEPT].timestamp_ms / 1000, UTC)
+        ExpireSnapshots(transaction).older_than(oldest_kept).commit()
 
 
 class _Transaction(Transaction):

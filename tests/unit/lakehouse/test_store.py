@@ -176,6 +176,20 @@ def test_a_batch_without_rows_still_moves_the_offsets(store: IcebergStore) -> No
         store.append(before, batch(None, 3), [])
 
 
+def test_old_snapshots_are_forgotten_but_no_row_and_no_tag(
+    store: IcebergStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lakehouse.store.SNAPSHOTS_KEPT", 3)
+    commit_batch(store, batch(None, 1), PATIENCE)
+    tagged = read.snapshot_id(TABLE) or 0
+    table().manage_snapshots().create_tag(tagged, "training").commit()
+    for end in range(2, 15):
+        commit_batch(store, batch(end - 1, end), PATIENCE)
+        assert len(table().metadata.snapshots) <= 8
+    assert offsets() == list(range(14))
+    assert iceberg.scan(TABLE, snapshot_id=tagged).num_rows == 1
+
+
 def test_offsets_survive_merged_manifests_and_expired_snapshots(store: IcebergStore) -> None:
     with table().transaction() as transaction:
         transaction.set_properties({"commit.manifest.min-count-to-merge": "3"})
