@@ -8,7 +8,8 @@ table has committed its topic's last record.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from common import endpoints, iceberg, kafka, schemas, topics
 from common.avro import decode_row
 from common.errors import UnavailableError
 from common.registry import Registry
+from common.schemas import RecordSchema
 from common.topics import full_name
 from lakehouse.read import committed_offsets
 
@@ -52,31 +54,42 @@ class LastRecord:
     row: Mapping[str, Any]
 
 
-class Facts:
-    """Looks at one partition of one namespace. Not thread-safe; `close` ends its clients."""
+Committed = Callable[[str], Mapping[tuple[str, int], int]]
+"""The next offset by (full topic name, partition) that a table has committed."""
 
-    def __init__(self, namespace: str, partition: int, input_id: str) -> None:
+
+class Facts:
+    """Looks at one partition of one namespace. Not thread-safe.
+
+    ``follower`` and ``reader`` are consumers of committed records of its own, ``reader`` with ``enable_partition_eof``;
+    ``writer`` gives the schema of an id.
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        partition: int,
+        input_id: str,
+        *,
+        follower: Any,
+        reader: Any,
+        writer: Callable[[int], RecordSchema],
+        committed: Committed,
+    ) -> None:
         self._namespace = namespace
         self._partition = partition
         self._input_id = input_id
-        self._registry = Registry(endpoints.resolve().registry_url)
-        self._follower = kafka.consumer()
-        self._reader = kafka.consumer(enable_partition_eof=True)
-        self._heartbeats = full_name(topics.HEARTBEATS, namespace)
+        self._follower = follower
+        self._reader = reader
+        self._writer = writer
+        self._committed = committed
         self._markers = full_name(topics.MARKERS, namespace)
-        followed = [TopicPartition(name, partition, 0) for name in (self._heartbeats, self._markers)]
-        for one in followed:
-            one.offset = kafka.end_offsets(one.topic, partition, client=self._follower).begin_offset
-        self._follower.assign(followed)
         self._ended: dict[str, dict[str, Any]] = {}
         self._last_ended: dict[str, dict[str, Any]] = {}
         self._marker: dict[str, Any] | None = None
-
-    def close(self) -> None:
-        """Give up the clients."""
-        self._follower.close()
-        self._reader.close()
-        self._registry.close()
+        followed = (full_name(topics.HEARTBEATS, namespace), self._markers)
+        begins = [kafka.end_offsets(name, partition, client=follower).begin_offset for name in followed]
+        follower.assign([TopicPartition(n, partition, at) for n, at in zip(followed, begins, strict=True)])
 
     def update(self, timeout_s: float) -> None:
         """Take in new heartbeats and markers. Raises UnavailableError when the log cannot be read."""
@@ -138,7 +151,7 @@ class Facts:
     def _tables_cover(self) -> bool:
         for name, table in iceberg.TABLES.items():
             last = self.last_record(name)
-            done = committed_offsets(table).get((full_name(name, self._namespace), self._partition), 0)
+            done = self._committed(table).get((full_name(name, self._namespace), self._partition), 0)
             if last is not None and done < last.next_offset:
                 return False
         return True
@@ -182,4 +195,23 @@ class Facts:
         )
 
     def _decode(self, name: str, message: Message) -> dict[str, Any]:
-        return decode_row(schemas.load(name), message.value(), self._registry.schema)
+        return decode_row(schemas.load(name), message.value(), self._writer)
+
+
+@contextmanager
+def open_facts(namespace: str, partition: int, input_id: str) -> Iterator[Facts]:
+    """Facts of the deployment's log and tables while the block runs."""
+    with (
+        closing(kafka.consumer()) as follower,
+        closing(kafka.consumer(enable_partition_eof=True)) as reader,
+        Registry(endpoints.resolve().registry_url) as registry,
+    ):
+        yield Facts(
+            namespace,
+            partition,
+            input_id,
+            follower=follower,
+            reader=reader,
+            writer=registry.schema,
+            committed=committed_offsets,
+        )

@@ -17,7 +17,7 @@ from common.registry import Registry
 from common.settings import PROJECT_ROOT, child_environment, settings
 from common.telemetry import configure_logging
 from infra.local import stack
-from infra.local.facts import Facts
+from infra.local.facts import Facts, open_facts
 from infra.local.process import Process, tail
 from infra.local.progress import Terminal
 from infra.local.services import SERVICES, Services, ended
@@ -72,17 +72,14 @@ class Pipeline:
         Raises UnavailableError with the end of its log when anything ends before, or nothing moves for STALL_S.
         """
         chosen = list(files) or self._simulated()
-        facts = Facts(settings().namespace, topics.partition_of(COMPLEX), input_id(chosen))
-        try:
-            arguments = ["dbn", "--complex", COMPLEX, "--speed", speed]
-            for path in chosen:
-                arguments += ["--file", str(path)]
+        arguments = ["dbn", "--complex", COMPLEX, "--speed", speed]
+        for path in chosen:
+            arguments += ["--file", str(path)]
+        with open_facts(settings().namespace, topics.partition_of(COMPLEX), input_id(chosen)) as facts:
             producer = self._services.start("producer", arguments)
             self._follow(facts, producer)
             self._services.forget("producer")
             return summarize(facts.input_records, self.api_url, time.monotonic() - self._began_s)
-        finally:
-            facts.close()
 
     def watch(self) -> None:
         """Until interrupted. Raises UnavailableError when anything ends."""
