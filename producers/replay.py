@@ -78,6 +78,16 @@ def replay(steps: Iterator[StampedStep], config: EngineConfig) -> Iterator[tuple
         yield step, rows, signals.step(config, signal_state, rows)
 
 
+def signal_tables(paths: Sequence[Path], config: EngineConfig) -> Iterator[pa.Table]:
+    """The signals of DBN files as Arrow, step by step, in the order of the digest."""
+    for _, _, judged in replay(stamped_batches(paths, config), config):
+        yield _table(judged)
+
+
+def _table(judged: Batch) -> pa.Table:
+    return pa.Table.from_batches([to_arrow(judged, _SIGNALS.arrow, _SIGNALS.symbols)])
+
+
 def _count(summary: Summary, step: StampedStep, rows: Batch, judged: Batch) -> None:
     for batch in step.batches:
         summary.events[batch.name] += batch.length
@@ -99,7 +109,7 @@ def replay_dbn(paths: Sequence[Path], config: EngineConfig, out: Path | None, pr
     writer = pq.ParquetWriter(out, _SIGNALS.arrow, compression="zstd") if out else None
     try:
         for step, rows, judged in replay(stamped_batches(paths, config), config):
-            table = pa.Table.from_batches([to_arrow(judged, _SIGNALS.arrow, _SIGNALS.symbols)])
+            table = _table(judged)
             digest.update(table)
             if writer:
                 writer.write_table(table)

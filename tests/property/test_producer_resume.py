@@ -93,10 +93,14 @@ def test_a_repaired_file_goes_on_where_the_truncated_one_ended(
     files[0].write_bytes(whole[: header + max(int(keep * 368 * len(book_ns)), 1)])
     try:
         publish(log, files, chunk_records=chunk)
+        looked_whole = True
     except InputError:
         assert not any(beat.ended for beat in beats(log))
+        looked_whole = False
     files[0].write_bytes(whole)
     publish(log, files, chunk_records=chunk)
     for topic in TOPICS:
-        assert ids(log, topic) == ids(undisturbed, topic)
+        # A cut between two records cannot be seen: the end was promised, and what follows applies after it.
+        fields = 2 if looked_whole else 3
+        assert [row[:fields] for row in ids(log, topic)] == [row[:fields] for row in ids(undisturbed, topic)]
     assert_promises_hold(log)

@@ -91,6 +91,16 @@ def test_a_second_run_adds_nothing(files: list[Path]) -> None:
     assert {topic: len(log.records(topic)) for topic in (*TOPICS, HEARTBEATS)} == before
 
 
+def test_a_run_that_died_before_its_end_was_written_is_ended_by_the_next(files: list[Path]) -> None:
+    log = fresh_log()
+    publish(log, files)
+    heartbeats = log.partition(HEARTBEATS, 0)
+    heartbeats.keep(heartbeats.entries[:-2])
+    heartbeats.high -= 2
+    assert not any(publish(log, files).added.values())
+    assert_promises_hold(log)
+
+
 def test_a_namespace_keeps_its_own_log(files: list[Path]) -> None:
     log = fresh_log(namespace="replay.x")
     publish(log, files, namespace="replay.x")
