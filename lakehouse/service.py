@@ -12,14 +12,15 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
-from common.registry import Registry
 from confluent_kafka import KafkaException
 
 from common import endpoints, iceberg, kafka, schemas, topics
 from common.errors import UnavailableError
+from common.registry import Registry
 from common.settings import settings
 from common.telemetry import Health, get_logger, serve_health, stop_requested
 from lakehouse import metrics
@@ -88,7 +89,10 @@ class Sinks:
                     patience=Patience(self._pause, partial(self._failed, table)),
                 )
             )
-        threads = [threading.Thread(target=self._serve, args=(sink,), name=sink.table) for sink in sinks]
+        # A context each: what the log lines of this process carry (service) is kept in it.
+        threads = [
+            threading.Thread(target=copy_context().run, args=(self._serve, sink), name=sink.table) for sink in sinks
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
