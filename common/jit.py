@@ -21,9 +21,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @cache
 def _version(folder: Path) -> str:
-    """Digest of the Python files in ``folder``, and of this one."""
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    for path in sorted(folder.glob("*.py")):
+    """Digest of the Python files in ``folder`` and of those beside this one, which kernels take constants from."""
+    digest = hashlib.sha256()
+    for path in sorted({*folder.glob("*.py"), *Path(__file__).parent.glob("*.py")}):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -6,8 +6,9 @@ Outside the engine a price is a double in dollars (index points for ES); inside 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from common.jit import kernel
 
 ES_TICK_SIZE = 0.25
 """USD per index point: CME's minimum price increment of the E-mini S&P 500 future."""
@@ -19,7 +20,7 @@ ABSENT = np.int64(-(2**31))
 _ON_GRID = 1e-6
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def tick_of(dollars: float, tick_size: float) -> int:
     """The tick of one price; ABSENT when it is not on the tick grid (within a millionth of a tick)."""
     exact = dollars / tick_size

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from common import schemas
+from common.jit import kernel
 from processors.engine.state import Parameters
 
 STATES = schemas.load("levels.features.v1").field("barrier_state").symbols
@@ -16,7 +15,7 @@ CONSUMED = STATES.index("CONSUMED")
 WEAK = STATES.index("WEAK")
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def replenishment(added: int, removed: int, cap: float) -> float:
     """Added over removed, at most ``cap``; 0 when nothing moved."""
     if removed == 0:
@@ -24,7 +23,7 @@ def replenishment(added: int, removed: int, cap: float) -> float:
     return min(cap, added / removed)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def classify(p: Parameters, added: int, canceled: int, filled: int, hidden: int, depth_rank: float) -> int:
     """The state of a visible zone. ``depth_rank`` NaN when there is too little history for WEAK."""
     delta = added - canceled - filled

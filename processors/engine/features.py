@@ -54,6 +54,7 @@ def step(state: State, events: Events, until_ns: int) -> Batch:
     index = np.ascontiguousarray(events.index[wanted], np.int64)
     sessions = (state.sessions.date, state.sessions.open_ns, state.sessions.close_ns)
 
+    scratch = (np.empty(CANDIDATES, np.int64), np.empty(CANDIDATES, np.int64), np.empty(CANDIDATES, np.float64))
     written: list[NDArray[np.void]] = []
     at = 0
     while True:
@@ -70,6 +71,7 @@ def step(state: State, events: Events, until_ns: int) -> Batch:
             at,
             until_ns,
             out,
+            scratch,
         )
         written.append(out[:count])
         if status == kernel.DONE:

@@ -8,8 +8,7 @@ leaves the window, so they are exact.
 
 from __future__ import annotations
 
-from numba import njit
-
+from common.jit import kernel
 from processors.engine.state import (
     ADDED,
     ASK,
@@ -27,7 +26,7 @@ from processors.engine.state import (
 MISSING = -(2**31)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def add_flow(st: Arrays, bucket: int, key: int, component: int, amount: int) -> None:
     """Count ``amount`` contracts for a (side, tick) key in a bucket. The caller keeps room in the log."""
     s = st.scalars[0]
@@ -45,7 +44,7 @@ def add_flow(st: Arrays, bucket: int, key: int, component: int, amount: int) -> 
     st.flow_total[key, component] += amount
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def expire_flows(st: Arrays, oldest_bucket: int) -> None:
     """Take every entry of a bucket before ``oldest_bucket`` out of the totals."""
     s = st.scalars[0]
@@ -60,7 +59,7 @@ def expire_flows(st: Arrays, oldest_bucket: int) -> None:
         s.flow_tail += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def add_pending(st: Arrays, side: int, tick: int, size: int) -> None:
     """Remember volume that traded against resting orders of ``side`` at this ts_event."""
     s = st.scalars[0]
@@ -72,7 +71,7 @@ def add_pending(st: Arrays, side: int, tick: int, size: int) -> None:
     st.pending[key] += size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def flush_pending(st: Arrays, bucket: int) -> None:
     """The ts_event is over: traded volume that no lost depth explains was hidden or replenished at once."""
     s = st.scalars[0]
@@ -85,7 +84,7 @@ def flush_pending(st: Arrays, bucket: int) -> None:
     s.pending_count = 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _change(st: Arrays, bucket: int, side: int, tick: int, delta: int) -> None:
     key = side * TICKS + (tick & TICK_MASK)
     if delta > 0:
@@ -100,7 +99,7 @@ def _change(st: Arrays, bucket: int, side: int, tick: int, delta: int) -> None:
         add_flow(st, bucket, key, CANCELED, lost - filled)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def compare_books(st: Arrays, bucket: int, new_tick: Integers, new_size: Integers) -> None:
     """Count the changes from the state's last book to a new one. ``new_*`` int64[2, DEPTH], MISSING beyond the
     levels.
@@ -140,7 +139,16 @@ def compare_books(st: Arrays, bucket: int, new_tick: Integers, new_size: Integer
                 _change(st, bucket, side, at * sign, delta)
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def copy_book(ticks: Integers, sizes: Integers, to_ticks: Integers, to_sizes: Integers) -> None:
+    """Copy a book, [2, DEPTH] each. (A slice assignment between arrays would allocate.)"""
+    for side in range(2):
+        for k in range(DEPTH):
+            to_ticks[side, k] = ticks[side, k]
+            to_sizes[side, k] = sizes[side, k]
+
+
+@kernel
 def ofi_at(st: Arrays, k: int) -> int:
     """Order flow imbalance of book level ``k`` between the last group end and the book now (Cont, Kukanov, Stoikov
     2014, eq. 4).
@@ -164,7 +172,7 @@ def ofi_at(st: Arrays, k: int) -> int:
     return total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def zone_depth(ticks: Integers, sizes: Integers, side: int, tick: int, zone_ticks: int) -> int:
     """Displayed contracts within ``zone_ticks`` of ``tick`` in a book; -1 when the zone is not wholly visible."""
     last = ticks[side, DEPTH - 1]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from common import schemas, topics
 from common.columns import Batch, Column
+from common.jit import kernel
 from common.prices import ES_TICK_SIZE, tick_of
 from processors.engine.flows import MISSING
 from processors.engine.state import DEPTH, Floats, Integers
@@ -54,7 +54,7 @@ class Trades(NamedTuple):
     ok: NDArray[np.bool_]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill_level(
     price: Floats,
     price_valid: NDArray[np.bool_],

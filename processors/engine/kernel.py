@@ -8,10 +8,10 @@ is cut into calls.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from processors.engine.flows import MISSING, add_pending, compare_books, flush_pending, ofi_at
+from common.jit import kernel
+from processors.engine.flows import MISSING, add_pending, compare_books, copy_book, flush_pending, ofi_at
 from processors.engine.inputs import (
     ACTION_CLEAR,
     CHANGES_BOOK,
@@ -29,11 +29,14 @@ from processors.engine.tape import add_trade, extend_run
 DONE, ROWS_FULL, FLOW_FULL, TAPE_FULL = 0, 1, 2, 3
 BOOK_EVENT, TRADE_EVENT = 0, 1
 
+Scratch = tuple[Integers, Integers, Floats]
+"""Kinds, keys and prices of the levels of one snap, CANDIDATES each: kernels do not allocate."""
+
 _FAR_NS = 2**62
 _FLOWS_PER_RECORD = 4 * DEPTH
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _begin_session(st: Arrays, session: int, sessions: SessionTable) -> None:
     """Start anew; only the book itself goes on, as the baseline of what follows."""
     s = st.scalars[0]
@@ -62,7 +65,7 @@ def _begin_session(st: Arrays, session: int, sessions: SessionTable) -> None:
     s.instrument_fixed = 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _enter_session(st: Arrays, sessions: SessionTable, last_open_ns: int) -> None:
     """Begin the latest session that opened at or before ``last_open_ns``, unless it is running already."""
     found = int(np.searchsorted(sessions[1], last_open_ns, side="right")) - 1
@@ -70,7 +73,7 @@ def _enter_session(st: Arrays, sessions: SessionTable, last_open_ns: int) -> Non
         _begin_session(st, found, sessions)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _read_group(st: Arrays, bucket: int, in_session: bool) -> None:
     """The group has ended: read mid, trading state and order flow imbalance off the book."""
     s = st.scalars[0]
@@ -87,13 +90,12 @@ def _read_group(st: Arrays, bucket: int, in_session: bool) -> None:
         st.ofi_ring[at, 0] += ofi_at(st, 0)
         for k in range(DEPTH):
             st.ofi_ring[at, 1] += ofi_at(st, k)
-    st.end_tick[:] = st.book_tick
-    st.end_size[:] = st.book_size
+    copy_book(st.book_tick, st.book_size, st.end_tick, st.end_size)
     s.end_valid = 1
     s.group_open = 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _end_time(st: Arrays, bucket: int, in_session: bool) -> None:
     """No further record of this ts_event applies."""
     s = st.scalars[0]
@@ -102,13 +104,13 @@ def _end_time(st: Arrays, bucket: int, in_session: bool) -> None:
     flush_pending(st, bucket)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _flow_room(st: Arrays) -> bool:
     s = st.scalars[0]
     return bool(s.flow_head - s.flow_tail + s.pending_count + _FLOWS_PER_RECORD < len(st.flow_bucket))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _snaps_before(
     st: Arrays,
     p: Parameters,
@@ -141,7 +143,7 @@ def _snaps_before(
     return DONE, at
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _apply_book(st: Arrays, p: Parameters, books: Books, i: int, bucket: int, in_session: bool) -> None:
     s = st.scalars[0]
     instrument = books.instrument_id[i]
@@ -169,8 +171,7 @@ def _apply_book(st: Arrays, p: Parameters, books: Books, i: int, bucket: int, in
         else:
             s.baseline_ts_ns = effective_ns
             s.end_valid = 0
-        st.book_tick[:] = books.tick[i]
-        st.book_size[:] = books.size[i]
+        copy_book(books.tick[i], books.size[i], st.book_tick, st.book_size)
         # an emptied or half-told book is no base for differences
         s.book_valid = 0 if books.action[i] == ACTION_CLEAR else 1
         s.book_ts_ns = effective_ns
@@ -179,7 +180,7 @@ def _apply_book(st: Arrays, p: Parameters, books: Books, i: int, bucket: int, in
         _read_group(st, bucket, in_session)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _apply_trade(st: Arrays, p: Parameters, trades: Trades, i: int, bucket: int, in_session: bool) -> None:
     s = st.scalars[0]
     if not in_session or (s.instrument_fixed == 1 and trades.instrument_id[i] != s.instrument_id):
@@ -207,7 +208,7 @@ def _apply_trade(st: Arrays, p: Parameters, trades: Trades, i: int, bucket: int,
             add_pending(st, BID if sign < 0 else ASK, tick, size)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def run(
     st: Arrays,
     parameters: NDArray[np.void],
@@ -220,6 +221,7 @@ def run(
     start: int,
     until_ns: int,
     rows: NDArray[np.void],
+    scratch: Scratch,
 ) -> tuple[int, int, int]:
     """Apply events ``start`` on, deciding snaps as they come due, then all snaps before ``until_ns``.
 
@@ -228,9 +230,7 @@ def run(
     """
     p = parameters[0]
     s = st.scalars[0]
-    kinds = np.empty(CANDIDATES, np.int64)
-    keys = np.empty(CANDIDATES, np.int64)
-    prices = np.empty(CANDIDATES, np.float64)
+    kinds, keys, prices = scratch
     at = 0
     for n in range(start, len(kind)):
         i = index[n]

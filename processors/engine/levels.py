@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from common import schemas
+from common.jit import kernel
 from processors.engine.state import LEVELS, Arrays, Floats, Integers, Parameters
 
 KINDS = schemas.load("levels.features.v1").field("level_kind").symbols
@@ -38,7 +38,7 @@ def level_name(kind: int, key: int, spacing: float, hotzones: NDArray[np.float64
     return _SINGLE[kind]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def list_levels(
     st: Arrays, p: Parameters, hotzones: Floats, spot: float, kinds: Integers, keys: Integers, prices: Floats
 ) -> int:
@@ -69,7 +69,7 @@ def list_levels(
     return n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def track_level(
     st: Arrays, p: Parameters, kind: int, key: int, price: float, spot: float, touch: float, snap_ns: int
 ) -> int:
@@ -108,7 +108,7 @@ def track_level(
     return slot
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def next_level(kinds: Integers, prices: Floats, count: int, level: int, up: bool, touch: float) -> int:
     """Index of the nearest level on one side, at least a touch band away; of equal prices a strong one; -1 when there
     is none.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from common.jit import kernel
 from processors.engine.barrier import NEUTRAL, classify, replenishment
 from processors.engine.flows import MISSING, expire_flows, zone_depth
 from processors.engine.levels import STRONG, SUPPORT, list_levels, next_level, track_level
@@ -37,7 +37,7 @@ SWEEP_NONE, SWEEP_UP, SWEEP_DOWN = 0, 1, 2
 RUNWAY_NONE, CLEAR, OBSTRUCTED = 0, 1, 2
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def advance_ofi(st: Arrays, bucket: int) -> None:
     """Clear the OFI buckets that lie between the newest and ``bucket``."""
     s = st.scalars[0]
@@ -50,7 +50,7 @@ def advance_ofi(st: Arrays, bucket: int) -> None:
     s.ofi_bucket = bucket
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _remember_depth(st: Arrays, p: Parameters) -> None:
     s = st.scalars[0]
     at = s.depth_count % st.depth_history.shape[2]
@@ -64,7 +64,7 @@ def _remember_depth(st: Arrays, p: Parameters) -> None:
     s.depth_count += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _depth_rank(st: Arrays, p: Parameters, side: int, tick: int, depth: int) -> float:
     """Share of the history at this distance from the best price that was no deeper than ``depth``; NaN with too
     little.
@@ -74,18 +74,20 @@ def _depth_rank(st: Arrays, p: Parameters, side: int, tick: int, depth: int) -> 
     d = (tick - st.end_tick[side, 0]) * sign + DISTANCE_MIN
     if d < 0 or d >= DISTANCES:
         return np.nan
-    known = 0
-    lower = 0
-    for n in range(min(s.depth_count, st.depth_history.shape[2])):
-        past = st.depth_history[side, d, n]
-        known += past >= 0
-        lower += (past >= 0) & (past <= depth)
+    history = st.depth_history[side, d, : min(s.depth_count, st.depth_history.shape[2])]
+    limit = np.int32(depth)
+    # 32-bit all the way, so that the compiler can take four values at a time
+    known = np.int32(0)
+    lower = np.int32(0)
+    for past in history:
+        known += np.int32(past >= 0)
+        lower += np.int32((past >= 0) & (past <= limit))
     if known < p.weak_min_snaps:
         return np.nan
     return lower / known
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def emit_snap(
     st: Arrays,
     p: Parameters,

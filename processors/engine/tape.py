@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from common.jit import kernel
 from processors.engine.state import BOUGHT, SOLD, SWEEPS, TICK_MASK, UNSIGNED, Arrays
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def add_trade(st: Arrays, bucket: int, tick: int, size: int, sign: int) -> None:
     """Count a trade for its tick. ``sign`` 1 bought, -1 sold, 0 unsigned. The caller keeps room in the log."""
     s = st.scalars[0]
@@ -31,7 +30,7 @@ def add_trade(st: Arrays, bucket: int, tick: int, size: int, sign: int) -> None:
     st.tape_total[key, component] += size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def expire_trades(st: Arrays, oldest_bucket: int) -> None:
     """Take every entry of a bucket before ``oldest_bucket`` out of the totals."""
     s = st.scalars[0]
@@ -46,7 +45,7 @@ def expire_trades(st: Arrays, oldest_bucket: int) -> None:
         s.tape_tail += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def extend_run(st: Arrays, ts_ns: int, tick: int, size: int, sign: int, gap_ns: int, min_amount: float) -> None:
     """Add a signed print to the run of same-side prints, or end that run and begin another."""
     s = st.scalars[0]
@@ -60,7 +59,7 @@ def extend_run(st: Arrays, ts_ns: int, tick: int, size: int, sign: int, gap_ns: 
     s.run_amount = tick * size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _finish_run(st: Arrays, min_amount: float) -> None:
     s = st.scalars[0]
     if s.run_side == 0 or s.run_amount < min_amount:
@@ -77,7 +76,7 @@ def _finish_run(st: Arrays, min_amount: float) -> None:
     s.sweep_head += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def largest_sweep(st: Arrays, after_ns: int, min_amount: float) -> tuple[int, int]:
     """Side (1, -1, or 0 for none) and amount of the largest sweep whose last print is later than ``after_ns``."""
     s = st.scalars[0]
@@ -94,7 +93,7 @@ def largest_sweep(st: Arrays, after_ns: int, min_amount: float) -> tuple[int, in
     return side, amount
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def tape_volume(st: Arrays, tick: int, band_ticks: int) -> tuple[int, int, int]:
     """Contracts bought, sold and unsigned within ``band_ticks`` of ``tick`` in the window."""
     bought = 0
@@ -108,7 +107,7 @@ def tape_volume(st: Arrays, tick: int, band_ticks: int) -> tuple[int, int, int]:
     return bought, sold, unsigned
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def push_mid(st: Arrays) -> None:
     """Remember the mid of this snap for the velocity."""
     s = st.scalars[0]
@@ -116,7 +115,7 @@ def push_mid(st: Arrays) -> None:
     s.mid_count += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def mid_slope(st: Arrays) -> float:
     """Least-squares slope of the last mids, in half ticks per snap; 0 with fewer than two."""
     s = st.scalars[0]

@@ -12,6 +12,7 @@ from common.config import EngineConfig
 from common.sessions import cme_es_sessions
 from processors.engine import features, inputs, kernel, rows
 from processors.engine.flows import MISSING
+from processors.engine.levels import CANDIDATES
 from processors.engine.state import CANCELED, FILLED, TICK_MASK, TICKS
 from tests.support.market import merged
 
@@ -26,6 +27,7 @@ def inferred(batches: Sequence[Batch], config: EngineConfig) -> tuple[Counter[Re
     books, trades = inputs.books(batches[0]), inputs.trades(batches[1])
     sessions = (state.sessions.date, state.sessions.open_ns, state.sessions.close_ns)
     out = np.zeros(4096, rows.ROW)
+    scratch = (np.empty(CANDIDATES, np.int64), np.empty(CANDIDATES, np.int64), np.empty(CANDIDATES, np.float64))
     filled: Counter[Removal] = Counter()
     canceled: Counter[Removal] = Counter()
 
@@ -42,6 +44,7 @@ def inferred(batches: Sequence[Batch], config: EngineConfig) -> tuple[Counter[Re
             start,
             until_ns,
             out,
+            scratch,
         )
         if status != kernel.DONE:
             raise AssertionError(f"event {start}: status {status}")
