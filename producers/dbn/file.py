@@ -114,7 +114,7 @@ class DbnFile:
         """
         self._fill(count * self._item_bytes)
         whole = min(len(self._buffer) // self._item_bytes, count)
-        records = np.frombuffer(bytes(self._buffer[: whole * self._item_bytes]), self.header.dtype)
+        records = np.frombuffer(self._buffer[: whole * self._item_bytes], self.header.dtype)
         records = records[: self._first_foreign(records)]
         del self._buffer[: len(records) * self._item_bytes]
         self._records += len(records)
