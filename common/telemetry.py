@@ -56,6 +56,8 @@ def configure_logging(service: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    # its one line per request would drown the service's own
+    logging.getLogger("httpx").setLevel(max(level, logging.WARNING))
     structlog.contextvars.bind_contextvars(service=service)
 
 
