@@ -1,0 +1,108 @@
+"""The README's commands, as a newcomer types them: real servers, real data, one JSON object at the end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.settings import PROJECT_ROOT, child_environment, settings
+
+ES = settings().sample_data / "es"
+SAMPLE = [f"--dbn={ES / name}" for name in ("esh4-20231225.mbp-10.dbn.zst", "esh4-20231225.trades.dbn.zst")]
+EVENTS = {"futures.mbp10.v1": 43_717, "futures.trades.v1": 2_973}
+
+
+def breakwater(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``./breakwater`` from the root, with none of the test session's own servers."""
+    inherited = {name: text for name, text in child_environment().items() if not name.startswith("BREAKWATER_")}
+    cache = {"BREAKWATER_CACHE": str(settings().cache)}
+    return subprocess.run(
+        [str(PROJECT_ROOT / "breakwater"), *arguments],
+        cwd=PROJECT_ROOT,
+        env={**inherited, **cache, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+
+
+def summary_of(result: subprocess.CompletedProcess[str]) -> Mapping[str, Any]:
+    assert result.returncode == 0, result.stderr[-4000:]
+    lines = result.stdout.splitlines()
+    assert len(lines) == 1, "everything but the summary goes to stderr"
+    summary: dict[str, Any] = json.loads(lines[0])
+    return summary
+
+
+@pytest.fixture(scope="module")
+def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def first_run(demo_home: Path) -> Mapping[str, Any]:
+    return summary_of(breakwater("demo", *SAMPLE, "--exit", "--json", f"--home={demo_home}"))
+
+
+def test_the_sample_session_goes_through_every_part(first_run: Mapping[str, Any]) -> None:
+    assert first_run["events"] == EVENTS
+    tables = first_run["tables"]
+    assert (tables["bronze.futures_mbp10"], tables["bronze.futures_trades"]) == (43_717, 2_973)
+    assert tables["gold.levels_signals"] == first_run["signals"]["count"] > 0
+    assert tables["gold.levels_features"] == first_run["features"]
+    assert first_run["api_url"].startswith("http://127.0.0.1:")
+    assert first_run["elapsed_s"] > 0
+
+
+def test_the_engine_alone_gives_the_same_digest_with_another_hash_seed(first_run: Mapping[str, Any]) -> None:
+    replayed = summary_of(breakwater("replay", *SAMPLE, "--json", PYTHONHASHSEED="4711"))
+    assert replayed["signals_digest"] == first_run["signals_digest"]
+    assert replayed["signals"] == first_run["signals"]
+
+
+def test_a_second_run_into_the_same_place_doubles_nothing(first_run: Mapping[str, Any], demo_home: Path) -> None:
+    again = summary_of(breakwater("demo", *SAMPLE, "--exit", "--json", f"--home={demo_home}", PYTHONHASHSEED="1"))
+    assert {key: again[key] for key in ("events", "features", "signals", "tables", "signals_digest")} == {
+        key: first_run[key] for key in ("events", "features", "signals", "tables", "signals_digest")
+    }
+
+
+def test_stored_tables_can_be_queried_after_the_demo(first_run: Mapping[str, Any], demo_home: Path) -> None:
+    sql = "SELECT signal, count(*) AS rows FROM gold.levels_signals GROUP BY signal"
+    result = breakwater("query", "--format=json", sql, BREAKWATER_HOME=str(demo_home))
+    assert result.returncode == 0, result.stderr
+    counted = {row["signal"]: row["rows"] for row in json.loads(result.stdout)}
+    assert counted == {kind: count for kind, count in first_run["signals"].items() if kind != "count" and count}
+
+
+def test_the_simulated_session_breaks_and_rejects_at_any_speed(tmp_path: Path) -> None:
+    paced = summary_of(breakwater("demo", "--exit", "--json", "--speed=40", f"--home={tmp_path / 'paced'}"))
+    assert paced["signals"]["BREAK"] > 0
+    assert paced["signals"]["REJECT"] > 0
+    files = sorted((tmp_path / "paced" / "simulated").rglob("*.dbn.zst"))
+    replayed = summary_of(breakwater("replay", *(f"--dbn={path}" for path in files), "--json"))
+    assert replayed["signals_digest"] == paced["signals_digest"]
+
+
+def test_bad_input_is_named_before_anything_starts(tmp_path: Path) -> None:
+    foreign = tmp_path / "notes.txt"
+    foreign.write_text("not DBN")
+    for path, words in ((tmp_path / "nowhere.dbn", "does not exist"), (foreign, "notes.txt")):
+        result = breakwater("demo", f"--dbn={path}", "--exit", f"--home={tmp_path / 'home'}")
+        assert result.returncode == 1
+        assert words in result.stderr
+        assert "Traceback" not in result.stderr
+    assert not (tmp_path / "home" / "stack.json").exists()
+
+
+@pytest.mark.parametrize("command", ["demo", "test", "up", "down", "status", "topics", "query", "bench", "replay"])
+def test_every_command_explains_itself(command: str) -> None:
+    result = breakwater(command, "--help")
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) > 3
