@@ -1,0 +1,207 @@
+"""The demo as a person runs it: real ES data, from the command to the summary, also when something dies on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.settings import PROJECT_ROOT, child_environment, settings
+from infra.local import stack
+from tests.support.stack import environment
+
+MBP10, TRADES = "esh4-20231225.mbp-10.dbn.zst", "esh4-20231225.trades.dbn.zst"
+LIMIT_S = 240
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        assert self.code == 0, self.err
+        (line,) = self.out.splitlines()
+        parsed: dict[str, Any] = json.loads(line)
+        return parsed
+
+
+def sample() -> list[Path]:
+    return [settings().sample_data / "es" / name for name in (MBP10, TRADES)]
+
+
+def arguments(files: list[Path]) -> list[str]:
+    return [part for path in files for part in ("--dbn", str(path))]
+
+
+def command(*parts: str, **changes: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "common.cli", *parts],
+        cwd=PROJECT_ROOT,
+        env=child_environment(**changes),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> Ended:
+    out, err = process.communicate(timeout=LIMIT_S)
+    return Ended(process.returncode, out, err)
+
+
+@pytest.fixture
+def place(home: Path) -> Iterator[Path]:
+    """A home with a stack of its own; nothing of it outlives the test."""
+    with environment(BREAKWATER_KAFKA_BOOTSTRAP=None, BREAKWATER_REGISTRY_URL=None):
+        yield home
+        stack.down(home)
+
+
+@pytest.fixture(scope="module")
+def replayed() -> dict[str, Any]:
+    """What the engine alone makes of the sample."""
+    return finish(command("replay", *arguments(sample()), "--json")).summary
+
+
+def run_file(place: Path, service: str) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((place / "run" / f"{service}.json").read_text(encoding="utf-8"))
+    return facts
+
+
+def in_mid_run(place: Path, do: Callable[[], None]) -> Ended:
+    """A demo at 300 times real time, with ``do`` done once its producer publishes."""
+    demo = command("demo", "--home", str(place), *arguments(sample()), "--speed", "300", "--exit", "--json")
+    deadline = time.monotonic() + LIMIT_S
+    while not (place / "run" / "producer.json").exists():
+        assert demo.poll() is None, demo.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    do()
+    return finish(demo)
+
+
+def left_running(place: Path) -> list[str]:
+    """Command lines of processes that still have this home."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (folder / "environ").read_bytes().split(b"\0")
+            line = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if f"BREAKWATER_HOME={place}".encode() in variables and int(folder.name) != os.getpid():
+            found.append(line.replace(b"\0", b" ").decode())
+    return found
+
+
+def test_real_es_data_reaches_every_table_once_with_the_digest_of_the_engine_alone(
+    place: Path, replayed: dict[str, Any]
+) -> None:
+    demo = ["demo", "--home", str(place), *arguments(sample()), "--exit", "--json"]
+    first = finish(command(*demo, PYTHONHASHSEED="1")).summary
+    assert first["events"] == {"futures.mbp10.v1": 43_717, "futures.trades.v1": 2_973}
+    assert first["tables"] == {
+        "bronze.futures_mbp10": 43_717,
+        "bronze.futures_trades": 2_973,
+        "gold.levels_features": replayed["features"],
+        "gold.levels_signals": replayed["signals"]["count"],
+    }
+    assert first["features"] == replayed["features"]
+    assert first["signals"] == replayed["signals"]
+    assert first["signals_digest"] == replayed["signals_digest"]
+    assert all(first["snapshots"].values())
+    assert first["api_url"].startswith("http://127.0.0.1:")
+    assert first["elapsed_s"] > 0
+    assert left_running(place) == []
+
+    again = finish(command(*demo, PYTHONHASHSEED="2")).summary
+    assert {**again, "api_url": "", "elapsed_s": 0} == {**first, "api_url": "", "elapsed_s": 0}
+
+
+def test_a_service_that_dies_is_named_and_all_else_is_ended(place: Path) -> None:
+    ended = in_mid_run(place, lambda: os.kill(run_file(place, "lakehouse")["pid"], signal.SIGKILL))
+    assert ended.code == 1
+    assert ended.out == ""
+    assert "sink has ended" in ended.err
+    assert "Traceback" not in ended.err
+    assert left_running(place) == []
+
+
+def test_a_broker_that_dies_in_mid_run_is_named_and_nothing_is_lost(place: Path, replayed: dict[str, Any]) -> None:
+    """Before it dies, a second demo in the same place is refused."""
+    demo = ["demo", "--home", str(place), *arguments(sample()), "--exit", "--json"]
+    refused: list[Ended] = []
+
+    def refuse_then_kill() -> None:
+        refused.append(finish(command(*demo)))
+        broker = next(part for part in stack.status(place) if part.name == "kafka")
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGKILL)
+
+    ended = in_mid_run(place, refuse_then_kill)
+    assert refused[0].code == 1
+    assert f"another demo runs in {place}" in refused[0].err
+    assert ended.code == 1
+    assert "kafka has ended" in ended.err
+    assert "Traceback" not in ended.err
+    assert left_running(place) == []
+    whole = finish(command(*demo)).summary
+    assert whole["signals_digest"] == replayed["signals_digest"]
+    assert whole["tables"]["bronze.futures_trades"] == 2_973
+
+
+def test_ctrl_c_ends_everything_that_was_started(place: Path) -> None:
+    demo = command("demo", "--home", str(place), *arguments(sample()), "--speed", "10", "--exit")
+    while not (place / "run" / "producer.json").exists():
+        assert demo.poll() is None, demo.communicate()
+        time.sleep(0.05)
+    demo.send_signal(signal.SIGINT)
+    ended = finish(demo)
+    assert ended.code == 130
+    assert "Traceback" not in ended.err
+    assert left_running(place) == []
+    assert [part.state for part in stack.status(place)] == ["stopped", "stopped"]
+
+
+def test_a_truncated_file_is_refused_clearly_and_what_was_before_the_damage_is_kept(
+    place: Path, tmp_path: Path
+) -> None:
+    torn = tmp_path / "torn.dbn.zst"
+    torn.write_bytes((settings().sample_data / "es" / MBP10).read_bytes()[:200_000])
+    ended = finish(command("demo", "--home", str(place), *arguments([torn]), "--exit", "--json"))
+    assert ended.code == 1
+    assert "torn.dbn.zst" in ended.err
+    assert "Traceback" not in ended.err
+    whole = finish(command("demo", "--home", str(place), *arguments(sample()), "--exit", "--json")).summary
+    assert whole["tables"]["bronze.futures_mbp10"] == 43_717
+    assert whole["tables"]["bronze.futures_trades"] == 2_973
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "does not exist"), (b"not market data", "foreign.dbn")], ids=["missing", "foreign"]
+)
+def test_a_file_that_cannot_be_input_is_refused_before_anything_starts(
+    place: Path, tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    path = tmp_path / "foreign.dbn"
+    if content is not None:
+        path.write_bytes(content)
+    ended = finish(command("demo", "--home", str(place), "--dbn", str(path), "--exit", "--json"))
+    assert ended.code == 1
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+    assert not (place / "kafka").exists()
