@@ -18,7 +18,7 @@ from common.settings import PROJECT_ROOT, child_environment, settings
 from common.telemetry import configure_logging
 from infra.local import stack
 from infra.local.facts import Facts, open_facts
-from infra.local.process import Process, tail
+from infra.local.process import TERM_S, Process, tail
 from infra.local.progress import Terminal
 from infra.local.services import SERVICES, Services, ended
 from infra.local.summary import Summary, summarize
@@ -31,6 +31,8 @@ STALL_S = 300.0
 POLL_S = 0.1
 STACK_INTERVAL_S = 1.0
 DRAIN_READS = 5
+TERM_WITHOUT_SERVER_S = 2.0
+"""Services that wait for a server which is gone are not waited for long: they are made to be killed."""
 
 PHASES = {
     None: "the input is through",
@@ -50,6 +52,7 @@ class Pipeline:
         self._report = Terminal(console)
         self._services = Services(home, self._report)
         self._stack_due_s = 0.0
+        self._term_s = TERM_S
 
     def start(self) -> None:
         """Make topics and schemas, start all services, and wait until each listens. Raises UnavailableError."""
@@ -89,7 +92,7 @@ class Pipeline:
 
     def close(self) -> None:
         """End the services."""
-        self._services.stop()
+        self._services.stop(self._term_s)
 
     @property
     def api_url(self) -> str:
@@ -144,6 +147,7 @@ class Pipeline:
     def _check_stack(self) -> None:
         for part in stack.status(self._home):
             if part.state == "died" and part.log is not None:
+                self._term_s = TERM_WITHOUT_SERVER_S
                 raise UnavailableError(
                     f"{part.name} has ended:\n{tail(part.log)}",
                     hint="Nothing that was acknowledged is lost: the same command starts it again and goes on.",

@@ -17,7 +17,7 @@ from typing import Any
 
 from common.errors import UnavailableError
 from common.settings import PROJECT_ROOT, child_environment
-from infra.local.process import Process, spawn, stop, tail
+from infra.local.process import TERM_S, Process, spawn, stop, tail
 from infra.local.progress import Reporter
 
 SERVICES: dict[str, tuple[str, str]] = {
@@ -95,9 +95,9 @@ class Services:
         self._running.pop(name, None)
         self._write()
 
-    def stop(self) -> None:
-        """End them all with SIGTERM at once, and wait; what hangs is killed."""
-        _end(list(self._running.values()))
+    def stop(self, term_s: float = TERM_S) -> None:
+        """End them all with SIGTERM at once; what has not ended after ``term_s`` is killed."""
+        _end(list(self._running.values()), term_s)
         self._running.clear()
         self._file.unlink(missing_ok=True)
 
@@ -130,10 +130,10 @@ def ended(name: str, process: Process) -> UnavailableError:
     return UnavailableError(f"{name} has ended:\n{text}", hint=log)
 
 
-def _end(processes: Sequence[Process]) -> None:
+def _end(processes: Sequence[Process], term_s: float = TERM_S) -> None:
     if processes:
         with ThreadPoolExecutor(len(processes)) as pool:
-            list(pool.map(stop, processes))
+            list(pool.map(lambda process: stop(process, term_s=term_s), processes))
 
 
 def _read(path: Path) -> dict[str, Process]:
