@@ -85,7 +85,9 @@ class Publication:
     def _send_rows(self, values: Sequence[bytes]) -> None:
         key = self._complex.encode()
         topic = self._wire.topic(topics.FEATURES)
-        for start in range(0, len(values), _ROWS_PER_CALL):
+        # Batches carry no headers: the first row goes alone and names the run for those after it.
+        self._send(topics.FEATURES, key, values[0])
+        for start in range(1, len(values), _ROWS_PER_CALL):
             messages = [{"value": value, "key": key} for value in values[start : start + _ROWS_PER_CALL]]
             queued = self._producer.produce_batch(topic, messages, partition=self._partition)
             if queued < len(messages):

@@ -235,8 +235,8 @@ class Worker:
 
     def _fresh(self, rows: Batch) -> Batch:
         """The rows of snaps that no marker covers."""
-        times = rows["ts_event_ns"]
-        return rows.slice(int(np.searchsorted(times, self.committed_snap_ns, side="right")), rows.length)
+        covered = int(np.searchsorted(rows["ts_event_ns"], self.committed_snap_ns, side="right"))
+        return rows if covered == 0 else rows.slice(covered, rows.length)
 
     def _publish(self, rows: Batch | None, *, write_checkpoint: bool) -> None:
         times = [] if rows is None or rows.length == 0 else np.unique(rows["ts_event_ns"]).tolist()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.features_harness import assert_published_once, make_feed, run_schedule
 
-SCHEDULES = 2_000
+SCHEDULES = 1_500
 GROUPS = 20
 FEEDS = 25
 

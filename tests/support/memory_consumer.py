@@ -1,7 +1,7 @@
 """The consumer and the admin client of :mod:`tests.support.memory_log`, as confluent_kafka 2.16 has them.
 
-Kept from the real ones on purpose: `position` is -1001 until a record was handed out, never moves past a control marker
-at the end (ask for ``enable_partition_eof`` to see that); errors come as messages.
+Kept from the real ones on purpose: `position` is -1001 until a message was handed out and moves past control markers at
+the end only with an end-of-partition message (``enable_partition_eof``); errors come as messages.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Consumer:
         self._paused -= {(p.topic, p.partition) for p in partitions}
 
     def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        """One past the last record handed out; OFFSET_INVALID before the first."""
+        """One past the last record (or the end-of-partition message) handed out; OFFSET_INVALID before the first."""
         out = []
         for p in partitions:
             out.append(TopicPartition(p.topic, p.partition, self._handed.get((p.topic, p.partition), OFFSET_INVALID)))
@@ -187,7 +187,7 @@ class Consumer:
             position = max(position, end)
         self._next[where] = position
         if self._eof and position >= end and len(out) < room and self._told_eof.get(where) != position:
-            self._told_eof[where] = position
+            self._told_eof[where] = self._handed[where] = position
             eof = KafkaError(KafkaError._PARTITION_EOF, "no more messages")
             out.append(Message(topic=topic, partition=number, offset=position, error=eof))
         return out

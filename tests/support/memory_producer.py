@@ -105,6 +105,7 @@ class Producer:
         self.deliver(len(self._queue))
         self._process.finish(_only_crash(fault))
         self._serve()
+        self._raise_if_fenced()
         return len(self._queue)
 
     def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:

@@ -33,6 +33,8 @@ class SmallState:
 def small_engine(interval_ns: int) -> Engine:
     """One to three rows per snap, as the hash has it, from the first grid time at or after the first event."""
 
+    nothing = filled(topics.FEATURES, 0, {})
+
     def step(state: SmallState, events: Events, until_ns: int) -> Batch:
         rows: list[tuple[int, int, int, int]] = []
 
@@ -50,17 +52,21 @@ def small_engine(interval_ns: int) -> Engine:
                 state.next_snap_ns = -(-effective_ns // interval_ns) * interval_ns
             state.digest = (state.digest * 1_000_003 + event_id * 8 + kind + effective_ns) % _MODULUS
         release(until_ns)
-        return filled(
-            topics.FEATURES,
-            len(rows),
-            {
-                "ts_event_ns": [row[0] for row in rows],
-                "snap_row": [row[1] for row in rows],
-                "snap_rows": [row[2] for row in rows],
-                "cumulative_delta": [row[3] for row in rows],
-                "level_id": [f"ROUND_{row[1]}" for row in rows],
-                "underlying": ["SPY"] * len(rows),
-            },
+        return (
+            nothing
+            if not rows
+            else filled(
+                topics.FEATURES,
+                len(rows),
+                {
+                    "ts_event_ns": [row[0] for row in rows],
+                    "snap_row": [row[1] for row in rows],
+                    "snap_rows": [row[2] for row in rows],
+                    "cumulative_delta": [row[3] for row in rows],
+                    "level_id": [f"ROUND_{row[1]}" for row in rows],
+                    "underlying": ["SPY"] * len(rows),
+                },
+            )
         )
 
     return Engine(SmallState, step, lambda data: SmallState(**json.loads(data)))

@@ -104,7 +104,7 @@ def test_an_expired_transaction_is_aborted_and_its_producer_fenced() -> None:
     assert log.records(TOPIC) == []
 
 
-def test_position_stays_before_a_trailing_marker_and_eof_tells_the_end() -> None:
+def test_position_stays_before_a_trailing_marker_unless_the_end_was_told() -> None:
     log = make()
     producer = transactional(log)
     producer.begin_transaction()
@@ -117,8 +117,12 @@ def test_position_stays_before_a_trailing_marker_and_eof_tells_the_end() -> None
     got = consumer.consume(10)
     assert got[0].value() == b"a"
     assert got[1].error().code() == KafkaError._PARTITION_EOF and got[1].offset() == 2
-    assert consumer.position([where])[0].offset == 1
+    assert consumer.position([where])[0].offset == 2
     assert consumer.consume(10) == []
+    silent = log.consumer()
+    silent.assign([where])
+    assert values(silent.consume(10)) == [b"a"]
+    assert silent.position([where])[0].offset == 1
 
 
 @pytest.mark.parametrize(("fault", "kept"), [(Fault.CRASH_BEFORE, []), (Fault.CRASH_AFTER, [b"a"])])
