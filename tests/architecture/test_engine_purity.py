@@ -25,6 +25,7 @@ ALLOWED = (
     "numba.typed",
     "numpy",
     "common.columns",
+    "common.jit",  # how kernels are compiled; looks at source files once, when a module is loaded
     "common.config.EngineConfig",
     "common.config.NS_PER_MS",
     "common.config.NS_PER_S",
