@@ -14,11 +14,9 @@ from common import schemas, topics
 from common.avro import encode_row
 from common.config import EngineConfig
 from common.errors import ConflictError, UnavailableError
-from common.topics import FUTURES_MBP10 as BOOKS
-from common.topics import FUTURES_TRADES as TRADES
 from processors.engine.order import Merger
 from processors.features.intake import Bounds
-from processors.features.stepping import Limits, Stepper
+from processors.features.stepping import Engine, Limits, Stepper
 from processors.features.wire import INPUTS, Wire
 from processors.features.worker import Tuning, Worker
 from tests.support.event_batches import event_batch
@@ -123,9 +121,12 @@ def _reference(good: dict[str, list[tuple[int, int, int]]], end_ns: int) -> list
                 name, event_batch(name, effective, event, [7] * len(rows), ids), np.arange(len(rows), dtype=np.int64)
             )
         merger.promise(name, len(rows), end_ns)
-    engine = small_engine(INTERVAL_NS)
-    state = engine.initial_state()
-    steps = Stepper(engine, CONFIG, state, merger).steps()
+    return published_by(small_engine(INTERVAL_NS), merger)
+
+
+def published_by(engine: Engine, merger: Merger) -> list[bytes]:
+    """The rows of everything that the merger can hand out."""
+    steps = Stepper(engine, CONFIG, engine.initial_state(), merger).steps()
     return [value for step in steps if step.rows.length for value in wire().encode(step.rows)]
 
 
@@ -141,19 +142,19 @@ class Clock:
         return self.now_s
 
 
-def new_worker(process: Process, rng: random.Random, config: EngineConfig = CONFIG, run_id: str = "run") -> Worker:
-    """A worker with small random bounds, so that every path is taken on little data."""
-    pause = rng.choice((3, 10, 1000))
+def new_worker(process: Process, rng: random.Random, engine: Engine, scale: int) -> Worker:
+    """A worker with small random bounds (times ``scale``), so that every path is taken on little data."""
+    pause = rng.choice((3, 10, 1000)) * scale
     return Worker(
         complex_name=SPY,
         clients=process,
         wire=wire(),
-        engine=small_engine(config.snap_interval_ns),
-        config=config,
-        run_id=run_id,
+        engine=engine,
+        config=CONFIG,
+        run_id="run",
         tuning=Tuning(
-            limits=Limits(rng.choice((1, 3, 400)), rng.choice((2, 20_000))),
-            bounds=Bounds(rng.choice((2, 7, 1000)), pause, pause // 2),
+            limits=Limits(rng.choice((1, 3, 400)) * scale, rng.choice((2, 20_000)) * scale),
+            bounds=Bounds(rng.choice((2, 7, 1000)) * scale, pause, pause // 2),
             checkpoint_interval_s=rng.choice((0.5, 3, 100)),
         ),
         monotonic_s=Clock(0.05),
@@ -161,8 +162,14 @@ def new_worker(process: Process, rng: random.Random, config: EngineConfig = CONF
     )
 
 
-def run_schedule(seed: int, feed: Feed, faults: int = 6) -> MemoryLog:
-    """Feed the log while workers crash, are fenced, lose answers and are replaced, until everything is published."""
+SMALL_ENGINE = small_engine(INTERVAL_NS)
+
+
+def run_schedule(seed: int, feed: Feed, faults: int = 6, engine: Engine = SMALL_ENGINE, scale: int = 1) -> MemoryLog:
+    """Feed the log while workers crash, are fenced, lose answers and are replaced, until everything is published.
+
+    ``scale``: how much more of everything a step may take.
+    """
     rng = random.Random(seed)
     log = new_log(seed)
     for _ in range(faults):
@@ -171,7 +178,7 @@ def run_schedule(seed: int, feed: Feed, faults: int = 6) -> MemoryLog:
     worker: Worker | None = None
     zombies: list[Worker] = []
     for _ in range(5_000):
-        for topic, value in left[: (count := rng.choice((0, 0, 1, 5, 30, 200)))]:
+        for topic, value in left[: (count := rng.choice((0, 0, 1, 5, 30, 200)) * scale)]:
             log.append(topic, value)
         del left[:count]
         luck = rng.random()
@@ -188,7 +195,7 @@ def run_schedule(seed: int, feed: Feed, faults: int = 6) -> MemoryLog:
             zombie = rng.choice(zombies)
             if not zombie.recovered or not _survives(zombie, lambda one: one.poll(0)):
                 zombies.remove(zombie)
-        worker = worker or new_worker(log.process(), rng)
+        worker = worker or new_worker(log.process(), rng, engine, scale)
         alive = _survives(worker, _turn)
         worker = worker if alive else None
         if worker is not None and not left and worker.at_end and not log.faults:
@@ -241,16 +248,3 @@ def assert_published_once(log: MemoryLog, feed: Feed) -> None:
 
 def _row(name: str, message: Message) -> dict:
     return wire().decode_row(name, message.value())
-
-
-__all__ = [
-    "BOOKS",
-    "TRADES",
-    "assert_published_once",
-    "heartbeat",
-    "make_feed",
-    "new_log",
-    "new_worker",
-    "run_schedule",
-    "wire",
-]
