@@ -158,7 +158,7 @@ class Sinks:
         if missing:
             raise UnavailableError(
                 f"these topics do not exist yet: {', '.join(missing)}",
-                hint="./breakwater topics create makes them; so does every producer at its start.",
+                hint="A producer makes them at its start; so does ./breakwater demo.",
             )
         return {name: len(found[name].partitions) for name in wanted}
 
