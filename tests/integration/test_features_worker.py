@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import orjson
+import pytest
 from confluent_kafka import Consumer, Message
 
 from common import kafka, schemas, topics
@@ -20,9 +22,11 @@ from common.config import load_config
 from common.endpoints import Endpoints
 from common.registry import Registry
 from common.settings import PROJECT_ROOT, child_environment, settings
+from infra.local import stack as local_stack
 from processors.features.recovery import read_range
 from producers.replay import replay
 from producers.stream import stamped_batches
+from tests.support.stack import environment
 
 WAIT_S = 180.0
 
@@ -123,6 +127,38 @@ def test_a_second_worker_takes_over_and_the_first_stops_with_an_error(
             wait_until("the first worker's end", home, lambda: first.poll() is not None)
             assert first.returncode == 1
             assert "has taken over SPY" in (home / "features.log").read_text()
+
+
+@pytest.fixture
+def own_broker(stack: Endpoints, home: Path) -> Iterator[Path]:
+    """A broker of this test's own, beside the session's registry."""
+    with environment(BREAKWATER_KAFKA_BOOTSTRAP=None, BREAKWATER_REGISTRY_URL=stack.registry_url):
+        local_stack.up(home, parts=("kafka",))
+        try:
+            yield home
+        finally:
+            local_stack.down(home)
+
+
+def test_a_broker_that_dies_in_mid_run_and_returns_costs_no_row_and_repeats_none(
+    stack: Endpoints, own_broker: Path
+) -> None:
+    kafka.ensure_topics(topics.specs())
+    with Registry(stack.registry_url) as registry:
+        wanted = expected(registry.register(schemas.load(topics.FEATURES)))
+    with publishing("", "200") as producer, worker("", own_broker) as process:
+        wait_until("a transaction", own_broker, lambda: end(topics.FEATURES) > 0)
+        broker = next(part for part in local_stack.status(own_broker) if part.name == "kafka")
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGKILL)
+        time.sleep(2.0)
+        local_stack.up(own_broker, parts=("kafka",))
+        assert 0 < len(committed(topics.FEATURES)) < len(wanted), "the broker died too late to prove anything"
+        assert producer.wait(WAIT_S) == 0
+        wait_until("the last row", own_broker, lambda: end(topics.FEATURES) >= len(wanted))
+        wait_until("its commit", own_broker, lambda: len(committed(topics.FEATURES)) >= len(wanted))
+        assert process.poll() is None and ready(own_broker)
+    assert [message.value() for message in committed(topics.FEATURES)] == wanted
 
 
 def ready(home: Path) -> bool:
