@@ -9,7 +9,8 @@ with fastmath.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from common.jit import kernel
 
 _OVERFLOW = 7.09782712893383973096e02
 _UNDERFLOW = -7.45133219101941108420e02
@@ -36,12 +37,12 @@ _POWERS_OF_TWO = np.ldexp(1.0, np.arange(_LEAST_EXPONENT, 1024))
 """2**k for every k that float64 holds, at index k + 1074; ldexp is exact."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _power_of_two(k: int) -> float:
     return float(_POWERS_OF_TWO[k - _LEAST_EXPONENT])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def exp(x: float) -> float:
     """e**x; inf above 709.78, 0 below -745.13, nan for nan."""
     if np.isnan(x):
@@ -75,7 +76,7 @@ def exp(x: float) -> float:
     return y * _power_of_two(k + 1000) * _power_of_two(-1000)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def expm1(x: float) -> float:
     """e**x - 1 without cancellation near 0; inf above 709.78, nan for nan."""
     if np.isnan(x):

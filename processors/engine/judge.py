@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from common.config import NS_PER_S, EngineConfig
+from common.jit import kernel
 from processors.engine import notes
 from processors.engine.score import (
     BarrierState,
@@ -148,7 +148,7 @@ def parameters(config: EngineConfig) -> Parameters:
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _start_anew(level: Any) -> None:
     level.signal = _NEUTRAL
     level.break_held_ns = NOT_HELD
@@ -157,7 +157,7 @@ def _start_anew(level: Any) -> None:
     level.gamma_seeded = 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _smooth(level: Any, rows: Rows, i: int, score: float, p: Parameters) -> None:
     """Take row ``i`` into the level's averages; the first sample seeds them."""
     removed = float(rows.canceled[i] + rows.filled[i])
@@ -184,7 +184,7 @@ def _smooth(level: Any, rows: Rows, i: int, score: float, p: Parameters) -> None
         level.dealer_gamma = rows.gamma[i]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _trigger(level: Any, rows: Rows, i: int, score: float, p: Parameters) -> None:
     """Move the level's holds and signal by row ``i``."""
     t = p.thresholds
@@ -198,7 +198,7 @@ def _trigger(level: Any, rows: Rows, i: int, score: float, p: Parameters) -> Non
     level.signal = signal
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _tape_note(confirmed: bool, swept: bool, velocity: float, imbalance: float, tape: float) -> int:
     if confirmed:
         return notes.SWEEP_CONFIRMS
@@ -211,7 +211,7 @@ def _tape_note(confirmed: bool, swept: bool, velocity: float, imbalance: float, 
     return notes.TAPE_MIXED
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def judge(levels: NDArray[np.void], rows: Rows, out: Outputs, p: Parameters) -> None:
     """Judge the rows one after the other: fill ``out`` and move ``levels`` (LEVEL[capacity], by slot) along."""
     for i in range(len(rows.ts_ns)):

@@ -7,11 +7,11 @@ from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from common.columns import Column
 from common.errors import InvariantError
+from common.jit import kernel
 from processors.engine.triggers import NOT_HELD
 
 FORMAT_VERSION = 1
@@ -81,7 +81,7 @@ class Strings(NamedTuple):
     offsets: NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _hash(values: NDArray[np.uint8], start: int, stop: int) -> np.uint64:
     """FNV-1a, 64 bits."""
     value = np.uint64(14695981039346656037)
@@ -90,7 +90,7 @@ def _hash(values: NDArray[np.uint8], start: int, stop: int) -> np.uint64:
     return value
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _build(keys: Strings, table: NDArray[np.int64]) -> None:
     mask = np.uint64(len(table) - 1)
     table[:] = -1
@@ -101,7 +101,7 @@ def _build(keys: Strings, table: NDArray[np.int64]) -> None:
         table[at] = slot
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _lookup(ids: Strings, first: int, keys: Strings, table: NDArray[np.int64], out: NDArray[np.int64]) -> int:
     """Fill ``out`` with the slot of each id from row ``first`` on; returns the first row whose id has none."""
     mask = np.uint64(len(table) - 1)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from common.columns import strings
+from common.jit import kernel
 
 BARRIER_WORDS = (
     "barrier neutral",
@@ -44,7 +43,7 @@ VOCABULARY = strings(
 """Every note there is, by its number."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def note_of(barrier_state: int, visible: bool, tape: int, fuel_effect: int, fuel_available: bool) -> int:
     """The number of a note, from the barrier's state, one of the tape constants above and the fuel's effect."""
     barrier = barrier_state if visible else _NOT_VISIBLE

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from numba import njit
+from common.jit import kernel
 
 
 class Weights(NamedTuple):
@@ -78,19 +78,19 @@ _MEDIUM = int(Confidence.MEDIUM)
 _HIGH = int(Confidence.HIGH)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def clip(value: float, low: float, high: float) -> float:
     """``value`` held within ``low``..``high``."""
     return min(max(value, low), high)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def break_sign(direction: int) -> float:
     """+1 when a break goes up (RESISTANCE), -1 when it goes down (SUPPORT)."""
     return -1.0 if direction == _SUPPORT else 1.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def liquidity_score(state: int, delta_liq: int, flow_threshold: int) -> float:
     """S_L in 0..100: how little stands in the way.
 
@@ -107,7 +107,7 @@ def liquidity_score(state: int, delta_liq: int, flow_threshold: int) -> float:
     return 50.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def hedge_score(effect: int) -> float:
     """S_H in 0..100; AMPLIFY counts 100 whichever way the break goes."""
     if effect == _AMPLIFY:
@@ -117,13 +117,13 @@ def hedge_score(effect: int) -> float:
     return 50.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sweep_confirms(direction: int, detected: bool, sweep_direction: int) -> bool:
     """True when a sweep went the way of the break."""
     return detected and sweep_direction == (_SWEEP_DOWN if direction == _SUPPORT else _SWEEP_UP)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def tape_score(confirmed: bool, velocity_aligned: float, imbalance_aligned: float, velocity_reference: float) -> float:
     """S_T in 0..100: 100 with a confirming sweep, else up to 25 each for velocity and imbalance towards the break.
 
@@ -134,13 +134,13 @@ def tape_score(confirmed: bool, velocity_aligned: float, imbalance_aligned: floa
     return 25.0 * clip(velocity_aligned / velocity_reference, 0.0, 1.0) + 25.0 * clip(imbalance_aligned, 0.0, 1.0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def weighted(weights: Weights, liquidity: float, hedge: float, tape: float) -> float:
     """The weighted sum of the three parts, added in this order."""
     return weights.liquidity * liquidity + weights.hedge * hedge + weights.tape * tape
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def confidence_class(value: float, medium: float, high: float) -> int:
     """The class of a confidence value in 0..1: HIGH and MEDIUM from their thresholds on."""
     if value >= high:

@@ -10,13 +10,13 @@ the signal is NEUTRAL; afterwards they go on as if the halt had taken no time.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from common import schemas, topics
 from common.columns import Batch, Column, repeated_string
 from common.config import EngineConfig
 from common.errors import InvariantError
+from common.jit import kernel
 from processors.engine import notes
 from processors.engine.judge import DOWN, Outputs, Rows, judge, parameters
 from processors.engine.levelstate import SignalState
@@ -60,26 +60,25 @@ def initial_state() -> SignalState:
     return SignalState()
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _gather(
-    values: NDArray[np.uint8], offsets: NDArray[np.int64], index: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The strings at ``index``, end to end, and their offsets."""
-    out_offsets = np.zeros(len(index) + 1, np.int64)
-    for i in range(len(index)):
-        out_offsets[i + 1] = out_offsets[i] + offsets[index[i] + 1] - offsets[index[i]]
-    out = np.empty(out_offsets[-1], np.uint8)
-    for i in range(len(index)):
-        start = offsets[index[i]]
-        for k in range(out_offsets[i + 1] - out_offsets[i]):
-            out[out_offsets[i] + k] = values[start + k]
-    return out, out_offsets
+    values: NDArray[np.uint8], starts: NDArray[np.int64], offsets: NDArray[np.int64], out: NDArray[np.uint8]
+) -> None:
+    """Copy the strings that begin at ``starts`` to where ``offsets`` says."""
+    for i in range(len(starts)):
+        for k in range(offsets[i + 1] - offsets[i]):
+            out[offsets[i] + k] = values[starts[i] + k]
 
 
 def _strings_at(column: Column, index: NDArray[np.int64]) -> Column:
+    """What Column.take does, without an index for every byte."""
     if column.offsets is None:
         raise InvariantError("a string column has no offsets")
-    values, offsets = _gather(np.ascontiguousarray(column.values).view(np.uint8), column.offsets, index)
+    starts = column.offsets[index]
+    offsets = np.zeros(len(index) + 1, np.int64)
+    np.cumsum(column.offsets[index + 1] - starts, out=offsets[1:])
+    values = np.empty(int(offsets[-1]), np.uint8)
+    _gather(np.ascontiguousarray(column.values).view(np.uint8), starts, offsets, values)
     return Column(values, None if column.valid is None else column.valid[index], offsets)
 
 

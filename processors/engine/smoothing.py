@@ -6,8 +6,7 @@ constant in seconds. The first sample seeds the average.
 
 from __future__ import annotations
 
-from numba import njit
-
+from common.jit import kernel
 from processors.engine.elementary import expm1
 
 NS_PER_S = 1_000_000_000.0
@@ -15,19 +14,19 @@ _NOTHING = 1e-100
 """Below this both parts of a smoothed ratio count as nothing and become 0 together, before they turn subnormal."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def ewma_alpha(dt_ns: int, tau_s: float) -> float:
     """Weight of a sample that comes ``dt_ns`` after the last one, for the time constant ``tau_s`` > 0; in 0..1."""
     return -expm1(-(dt_ns / NS_PER_S) / tau_s)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def ewma(last: float, sample: float, alpha: float) -> float:
     """The average after ``sample``; a constant input is returned unchanged but for rounding."""
     return alpha * sample + (1.0 - alpha) * last
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def decay_together(numerator: float, denominator: float) -> tuple[float, float]:
     """Both parts of a smoothed ratio, or zeros when both have decayed to nothing."""
     if numerator + denominator < _NOTHING:
@@ -35,7 +34,7 @@ def decay_together(numerator: float, denominator: float) -> tuple[float, float]:
     return numerator, denominator
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def capped_ratio(numerator: float, denominator: float, cap: float) -> float:
     """``numerator / denominator`` of two sizes >= 0, at most ``cap``.
 

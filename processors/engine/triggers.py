@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from numba import njit
+from common.jit import kernel
 
 NOT_HELD = -1
 ES_TICK_SIZE = 0.25
@@ -48,14 +48,14 @@ _BREAK = int(Signal.BREAK)
 _REJECT = int(Signal.REJECT)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def touches(distance: float, touch_band: float, ratio: float) -> bool:
     """True when ``distance`` (USD of the underlying) is within the band; a band under an ES tick counts as one tick."""
     band = max(touch_band, ES_TICK_SIZE / ratio)
     return round(distance * _PRICE_UNITS) <= round(band * _PRICE_UNITS)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def advance_hold(held_ns: int, condition: bool, dt_ns: int) -> int:
     """The hold after a snap ``dt_ns`` after the last; 0 at its first snap, NOT_HELD without the condition."""
     if not condition:
@@ -63,7 +63,7 @@ def advance_hold(held_ns: int, condition: bool, dt_ns: int) -> int:
     return 0 if held_ns == NOT_HELD else held_ns + dt_ns
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def next_signal(last: int, score: float, break_held_ns: int, reject_held_ns: int, thresholds: Thresholds) -> int:
     """BREAK, REJECT or NEUTRAL after this snap, from the last signal, the raw score and the holds."""
     if last == _BREAK and score >= thresholds.break_exit:
@@ -77,7 +77,7 @@ def next_signal(last: int, score: float, break_held_ns: int, reject_held_ns: int
     return _NEUTRAL
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def contested(score: float, consumed: bool, tape_volume: int, thresholds: Thresholds) -> bool:
     """True when a middling score, a level being consumed and a busy tape come together."""
     middling = thresholds.contested_low <= score <= thresholds.contested_high

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -28,7 +28,7 @@ from prometheus_client import Counter, Gauge
 from common import schemas, topics
 from common.avro.rows import encode_row
 from common.config import EngineConfig
-from common.errors import BreakwaterError, InvariantError, UnavailableError
+from common.errors import InvariantError, UnavailableError
 from common.telemetry import get_logger
 from common.topics import full_name
 from processors.signals.partition import BadInput, Partition, Work, Writer
@@ -66,7 +66,11 @@ class Producer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What the app is connected to. ``schema_ids`` by topic; ``writer`` gives the schema of an id."""
+    """What the app is connected to.
+
+    ``schema_ids`` by topic; ``writer`` gives the schema of an id; ``first_committed`` the offset of the first committed
+    record of a topic's partition at or after an offset, None when there is none.
+    """
 
     bootstrap: str
     credentials: Credentials | None
@@ -76,6 +80,7 @@ class Wiring:
     schema_ids: Mapping[str, int]
     writer: Writer
     producer: Producer
+    first_committed: Callable[[str, int, int], int | None]
 
 
 def app_id(namespace: str) -> str:
@@ -96,6 +101,7 @@ class SignalsApp:
         self._input = full_name(topics.FEATURES, wiring.namespace)
         self._partitions: dict[int, Partition] = {}
         self._unacknowledged: dict[int, list[EventT[bytes]]] = {}
+        self._nothing_between: dict[int, tuple[int, int]] = {}
         self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self.ready = False
         self.moved_at = time.monotonic()
@@ -122,10 +128,11 @@ class SignalsApp:
             broker_request_timeout=30.0,
             broker_commit_interval=1.0,
         )
-        transport = CommittedTransport(self.faust.conf.broker_consumer, self.faust)
-        transport.starts = self._starts
-        self.faust.transport = transport
-        self.table = self.faust.Table("levels", key_type=bytes, value_type=bytes, partitions=count)
+        self._transport = CommittedTransport(self.faust.conf.broker_consumer, self.faust)
+        self.faust.transport = self._transport
+        self.table = self.faust.Table(
+            "levels", key_type=bytes, value_type=bytes, partitions=count, on_recover=self._on_recover
+        )
         features = self.faust.topic(
             self._input, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
         )
@@ -142,23 +149,33 @@ class SignalsApp:
         return sum(len(events) for events in self._unacknowledged.values())
 
     async def unread(self) -> int:
-        """Records of the assigned partitions that have not been taken in; a transaction's end counts as one."""
+        """Offsets between what was taken in and the log's end, 0 where no committed record is among them."""
         tps = [TP(self._input, number) for number in self._partitions]
-        if not tps:
-            return 0
-        consumer = self.faust.consumer
-        ends = await consumer.highwaters(*tps)
-        return sum([max(0, ends[tp] - (await consumer.position(tp) or 0)) for tp in tps])
+        ends = await self.faust.consumer.highwaters(*tps) if tps else {}
+        behind = 0
+        for tp in tps:
+            begin, end = self._partitions[tp.partition].expected_offset, ends[tp] or 0
+            if begin < end and self._nothing_between.get(tp.partition) != (begin, end):
+                if await asyncio.to_thread(self._wiring.first_committed, tp.topic, tp.partition, begin) is None:
+                    self._nothing_between[tp.partition] = (begin, end)
+                else:
+                    behind += end - begin
+        return behind
 
-    async def _starts(self, consumer: CommittedConsumer) -> Mapping[TP, int]:
-        """Make each assigned partition anew from the table's rows; where to read it."""
+    async def _on_recover(self) -> None:
+        """The tables have recovered, and no input flows yet: the only moment to put the input where they say."""
         try:
-            return await self._restore(consumer)
-        except BreakwaterError as error:
+            consumer = cast(CommittedConsumer, self.faust.consumer)
+            starts = await self._restore(consumer)
+            self._transport.starts = starts
+            if starts:
+                await consumer.seek_wait(starts)
+            self.ready = True
+        except Exception as error:  # Faust would go on without it
             self.fail(error)
-            raise
 
     async def _restore(self, consumer: CommittedConsumer) -> Mapping[TP, int]:
+        """Make each assigned partition anew from the table's rows; where each is to be read."""
         tps = [TP(self._input, tp.partition) for tp in consumer.assignment() if tp.topic == self._input]
         self._partitions.clear()
         self._unacknowledged.clear()
@@ -180,10 +197,11 @@ class SignalsApp:
                     " what there is from its beginning.",
                 )
             schema_id = wiring.schema_ids[topics.SIGNALS]
-            self._partitions[tp.partition] = Partition(wiring.config, complex_name, start, wiring.writer, schema_id)
+            self._partitions[tp.partition] = Partition(
+                wiring.config, complex_name, start, wiring.writer, schema_id, log_begin=begin
+            )
             self._unacknowledged[tp.partition] = []
             starts[tp] = offset
-        self.ready = True
         return starts
 
     async def _judge(self, stream: StreamT[Any]) -> None:
@@ -192,7 +210,7 @@ class SignalsApp:
         queue = cast(ChannelT[bytes], stream.channel).queue
         try:
             async for event in unacking.events():
-                self._take_in(event)
+                await self._take_in(event)
                 if self.waiting < MAX_ROWS:
                     if queue.empty():
                         await asyncio.sleep(LINGER_S)
@@ -204,12 +222,25 @@ class SignalsApp:
             self.fail(error)
             raise
 
-    def _take_in(self, event: EventT[bytes]) -> None:
-        number = event.message.partition
+    async def _take_in(self, event: EventT[bytes]) -> None:
+        number, offset = event.message.partition, event.message.offset
         partition = self._partitions.get(number)
-        if partition is not None:
-            partition.add(event.message.offset, event.message.value)
-            self._unacknowledged[number].append(event)
+        if partition is None:
+            return
+        if offset > partition.expected_offset + 1:
+            # A transaction's end takes one offset. More may be an aborted one, or records that Faust passed over.
+            await self._check_gap(number, partition.expected_offset, offset)
+        partition.add(offset, event.message.value)
+        self._unacknowledged[number].append(event)
+
+    async def _check_gap(self, number: int, expected: int, offset: int) -> None:
+        first = await asyncio.to_thread(self._wiring.first_committed, self._input, number, expected)
+        if first != offset:
+            raise InvariantError(
+                f"{self._input}-{number}: Faust handed over offset {offset} after {expected - 1}, the next record is"
+                f" {'none' if first is None else first}",
+                hint="Restart the worker: it reads again from the last whole snap.",
+            )
 
     async def _advance(self, number: int, partition: Partition) -> None:
         began = time.perf_counter()

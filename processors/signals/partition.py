@@ -47,10 +47,20 @@ class Work:
 class Partition:
     """The rows of one complex that wait for their snap to be whole, and its levels' state.
 
-    ``writer`` gives the schema of an id; ``schema_id`` is that of ``levels.signals.v1``.
+    ``writer`` gives the schema of an id; ``schema_id`` is that of ``levels.signals.v1``; ``log_begin`` is the log's
+    first offset, where a start without a position begins.
     """
 
-    def __init__(self, config: EngineConfig, complex_name: str, start: Start, writer: Writer, schema_id: int) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        complex_name: str,
+        start: Start,
+        writer: Writer,
+        schema_id: int,
+        *,
+        log_begin: int = 0,
+    ) -> None:
         self.complex_name = complex_name
         self._config = config
         self._writer = writer
@@ -58,7 +68,7 @@ class Partition:
         self._decoder = Codec(schemas.load(topics.FEATURES))
         self._encoder = Codec(schemas.load(topics.SIGNALS))
         self._state = start.state
-        self._position = start.position or Position(0, 0, 0, 0, (), config.hash)
+        self._position = start.position or Position(log_begin, 0, 0, log_begin, (), config.hash)
         self._last_offset = self._position.next_offset - 1
         self._offsets: list[int] = []
         self._values: list[bytes | None] = []
@@ -69,6 +79,11 @@ class Partition:
     def waiting(self) -> int:
         """Records that wait for their snap to be whole."""
         return len(self._offsets)
+
+    @property
+    def expected_offset(self) -> int:
+        """The least offset that the next record may have."""
+        return self._last_offset + 1
 
     @property
     def position(self) -> Position:

@@ -8,7 +8,7 @@ optional dependency; Arrow, which is here anyway, does as well.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import aiokafka
@@ -18,9 +18,6 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from faust.types import TP
 
 from common.errors import InvariantError
-
-Starts = Callable[["CommittedConsumer"], Awaitable[Mapping[TP, int]]]
-"""Gives the offset at which each assigned input partition is to be read, once the tables have recovered."""
 
 
 class _ArrowCodec:
@@ -54,26 +51,28 @@ class _CommittedThread(AIOKafkaConsumerThread):
 
 
 class CommittedConsumer(Consumer):
-    """A consumer of committed records that starts where the transport's ``starts`` says."""
+    """A consumer of committed records whose place in the log is the app's business, not the group's."""
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _CommittedThread(self, loop=self.loop, beacon=self.beacon)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek input partitions to their start, others to the group's offset; Faust calls it after each recovery."""
-        offsets = dict(await super().seek_to_committed())
-        starts = await cast(CommittedTransport, self.transport).starts(self)
-        if starts:
-            await self.seek_wait(starts)
-            offsets.update(starts)
-        return offsets
+        """Where input partitions were put when the tables had recovered. Moves nothing.
+
+        Faust calls this when partitions flow again already: a consumer that went elsewhere now would hand over what it
+        had fetched before, then pass over what it should have read.
+        """
+        return dict(cast(CommittedTransport, self.transport).starts)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: the worker has a watchdog of its own that knows what is outstanding."""
 
 
 class CommittedTransport(Transport):
-    """The transport of the signals app; ``starts`` is set by the worker before the app starts."""
+    """The transport of the signals app; ``starts`` are the offsets that its input was last put to."""
 
     Consumer = CommittedConsumer
-    starts: Starts
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.starts: Mapping[TP, int] = {}

@@ -17,6 +17,7 @@ from common.telemetry import Health, configure_logging, get_logger, serve_health
 from processors.signals.app import SignalsApp, Wiring, app_id, changelog_topic
 from processors.signals.credentials import credentials
 from processors.signals.partition import load_kernels
+from processors.signals.probe import Probe
 from processors.signals.transport import CommittedConsumer
 
 log = get_logger("signals")
@@ -86,6 +87,7 @@ def _connect(config: EngineConfig) -> Wiring:
         },
         writer=registry.schema,
         producer=producer(linger_ms=0),
+        first_committed=Probe(),
     )
 
 

@@ -148,9 +148,10 @@ def test_a_snap_whose_last_row_is_bad_ends_when_the_next_one_begins() -> None:
     rows[2] = b"x"
     feed(target, rows[:3])
     assert target.take() is None
-    feed(target, rows[3:], first=3)
+    feed(target, rows[3:4], first=3)
     work = taken(target)
-    assert len(work.signals) == 5 and [bad.offset for bad in work.bad] == [2]
+    assert sent(work) == [(1, "ROUND_470"), (1, "ROUND_471")] and [bad.offset for bad in work.bad] == [2]
+    assert work.position.next_offset == 3
 
 
 def test_bad_records_alone_move_the_position() -> None:
@@ -217,3 +218,10 @@ def test_complexes_do_not_read_each_others_rows() -> None:
 def test_the_app_is_named_by_its_namespace() -> None:
     assert app_id("") == "breakwater-signals"
     assert changelog_topic("replay.x") == "replay.x.breakwater-signals-levels-changelog"
+
+
+def test_a_start_without_a_position_expects_the_logs_first_offset() -> None:
+    target = Partition(CONFIG, COMPLEX, Start(SignalState(), None, "new"), writer, SIGNALS_ID, log_begin=500)
+    assert target.expected_offset == 500
+    feed(target, encode(snap(1)), first=500)
+    assert taken(target).position.session_offset == 500 and target.expected_offset == 503
