@@ -58,6 +58,7 @@ def test_the_sample_session_goes_through_every_part(first_run: Mapping[str, Any]
     assert tables["gold.levels_features"] == first_run["features"]
     assert first_run["api_url"].startswith("http://127.0.0.1:")
     assert first_run["elapsed_s"] > 0
+    assert all(first_run["snapshots"].values())
 
 
 def test_the_engine_alone_gives_the_same_digest_with_another_hash_seed(first_run: Mapping[str, Any]) -> None:
@@ -68,9 +69,7 @@ def test_the_engine_alone_gives_the_same_digest_with_another_hash_seed(first_run
 
 def test_a_second_run_into_the_same_place_doubles_nothing(first_run: Mapping[str, Any], demo_home: Path) -> None:
     again = summary_of(breakwater("demo", *SAMPLE, "--exit", "--json", f"--home={demo_home}", PYTHONHASHSEED="1"))
-    assert {key: again[key] for key in ("events", "features", "signals", "tables", "signals_digest")} == {
-        key: first_run[key] for key in ("events", "features", "signals", "tables", "signals_digest")
-    }
+    assert {**again, "api_url": "", "elapsed_s": 0} == {**first_run, "api_url": "", "elapsed_s": 0}
 
 
 def test_stored_tables_can_be_queried_after_the_demo(first_run: Mapping[str, Any], demo_home: Path) -> None:
@@ -88,17 +87,6 @@ def test_the_simulated_session_breaks_and_rejects_at_any_speed(tmp_path: Path) -
     files = sorted((tmp_path / "paced" / "simulated").rglob("*.dbn.zst"))
     replayed = summary_of(breakwater("replay", *(f"--dbn={path}" for path in files), "--json"))
     assert replayed["signals_digest"] == paced["signals_digest"]
-
-
-def test_bad_input_is_named_before_anything_starts(tmp_path: Path) -> None:
-    foreign = tmp_path / "notes.txt"
-    foreign.write_text("not DBN")
-    for path, words in ((tmp_path / "nowhere.dbn", "does not exist"), (foreign, "notes.txt")):
-        result = breakwater("demo", f"--dbn={path}", "--exit", f"--home={tmp_path / 'home'}")
-        assert result.returncode == 1
-        assert words in result.stderr
-        assert "Traceback" not in result.stderr
-    assert not (tmp_path / "home" / "stack.json").exists()
 
 
 @pytest.mark.parametrize("command", ["demo", "test", "up", "down", "status", "topics", "query", "bench", "replay"])
