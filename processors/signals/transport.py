@@ -2,8 +2,8 @@
 
 Facts about Faust 0.15.3 behind it: it reads uncommitted records unless ``exactly_once`` is on (which does not cover
 tables); it starts at the group's committed offsets, which it moves in the background; and its watch over them takes
-the gaps that transactions leave for a stuck stream. aiokafka 0.14 decompresses lz4 and zstd with cramjam only, an
-optional dependency; Arrow, which is here anyway, does as well.
+the gaps that transactions leave for a stuck stream. (aiokafka reads lz4 through cramjam, which is its optional
+dependency and therefore one of ours.)
 """
 
 from __future__ import annotations
@@ -12,32 +12,10 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import aiokafka
-import aiokafka.codec
-import pyarrow as pa
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 
 from common.errors import InvariantError
-
-
-class _ArrowCodec:
-    """One of cramjam's modules as aiokafka calls it, by Arrow."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def decompress(self, payload: bytes) -> bytes:
-        """A whole frame."""
-        return bytes(pa.CompressedInputStream(pa.BufferReader(payload), self._name).read())
-
-
-class _Codecs:
-    lz4 = _ArrowCodec("lz4")
-    zstd = _ArrowCodec("zstd")
-
-
-if aiokafka.codec.cramjam is None:
-    aiokafka.codec.cramjam = _Codecs
 
 
 class _CommittedThread(AIOKafkaConsumerThread):
