@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,9 @@ def inner(x):
 
 
 def _run(folder: Path) -> list[int]:
-    environment = child_environment(PYTHONPATH=str(PROJECT_ROOT), NUMBA_CACHE_DIR=str(folder / "cache"))
+    environment = child_environment(
+        PYTHONPATH=f"{PROJECT_ROOT}{os.pathsep}{folder}", NUMBA_CACHE_DIR=str(folder / "cache")
+    )
     run = subprocess.run(
         [sys.executable, str(folder / "outer.py")], env=environment, capture_output=True, text=True, check=False
     )

@@ -12,6 +12,7 @@ from common.errors import UnavailableError
 from producers import __main__ as command
 from producers import service
 from tests.support import dbn_files
+from tests.support.stack import environment
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +58,8 @@ def test_a_wrong_option_is_named_before_anything_starts(tmp_path: Path, option: 
 
 def test_without_a_stack_the_message_says_how_to_start_one(tmp_path: Path, home: Path) -> None:
     path = dbn_files.write(tmp_path / "t.dbn", "trades", dbn_files.records("trades", [1]))
-    code, _, stderr = run("dbn", "--file", str(path))
+    with environment(BREAKWATER_KAFKA_BOOTSTRAP=None, BREAKWATER_REGISTRY_URL=None):
+        code, _, stderr = run("dbn", "--file", str(path))
     assert code == 1
     assert "./breakwater up" in stderr
     assert not (home / "run" / f"{service.SERVICE}.json").exists()
