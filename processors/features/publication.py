@@ -20,8 +20,8 @@ from processors.checkpoint import Checkpoint, to_records
 from processors.features.intake import DeadLetter
 from processors.features.wire import Wire
 
-TRANSACTION_TIMEOUT_S = 30.0
-"""How long the broker may take to open, commit or abort a transaction."""
+TRANSACTION_TIMEOUT_S = 15.0
+"""How long the broker may take to open or commit a transaction; then the worker says so and tries a recovery."""
 
 _ROWS_PER_CALL = 5_000
 _DEAD_LETTER_BYTES = 900_000

@@ -36,7 +36,7 @@ def read_range(consumer: Any, topic: str, partition: int, start: int, end: int) 
     deadline = time.monotonic() + READ_TIMEOUT_S
     reached = start
     while reached < end:
-        for message in consumer.consume(10_000, 0.2):
+        for message in consumer.consume(10_000, 0.05):
             error = message.error()
             if error is None:
                 reached = message.offset() + 1

@@ -187,7 +187,10 @@ class Worker:
             published = self._advance()
         except KafkaException as error:
             self._recovered = False
-            raise UnavailableError(f"{self._complex}: a step was not committed: {error.args[0].str()}") from error
+            raise UnavailableError(
+                f"{self._complex}: a step may not be committed: {error.args[0].str()}",
+                hint="The worker recovers by itself as soon as the broker answers.",
+            ) from error
         except UnavailableError:
             self._recovered = False
             raise
