@@ -17,27 +17,12 @@ from common.columns import Batch
 from processors.engine import inputs, kernel, rows
 from processors.engine.levels import CANDIDATES
 from processors.engine.order import Events
-from processors.engine.state import Arrays, State, initial_state
+from processors.engine.state import State, initial_state
+from processors.engine.window import grown
 
 __all__ = ["State", "initial_state", "step"]
 
 _ROWS = 64 * CANDIDATES
-_LOG_PARTS = ("bucket", "key", "amount")
-
-
-def _doubled(log: NDArray[np.int64], head: int, tail: int) -> NDArray[np.int64]:
-    """A log of twice the capacity with the entries ``tail`` to ``head`` in their places."""
-    larger = np.zeros((2 * len(log), *log.shape[1:]), log.dtype)
-    entries = np.arange(tail, head)
-    larger[entries & (len(larger) - 1)] = log[entries & (len(log) - 1)]
-    return larger
-
-
-def _grow(state: State, log: str) -> None:
-    arrays = state.arrays
-    head, tail = (int(arrays.scalars[f"{log}_{end}"][0]) for end in ("head", "tail"))
-    larger = {f"{log}_{part}": _doubled(getattr(arrays, f"{log}_{part}"), head, tail) for part in _LOG_PARTS}
-    state.arrays = Arrays(**{**arrays._asdict(), **larger})
 
 
 def step(state: State, events: Events, until_ns: int) -> Batch:
@@ -77,7 +62,7 @@ def step(state: State, events: Events, until_ns: int) -> Batch:
         if status == kernel.DONE:
             break
         if status == kernel.FLOW_FULL:
-            _grow(state, "flow")
+            state.arrays = state.arrays._replace(flow=grown(state.arrays.flow))
         elif status == kernel.TAPE_FULL:
-            _grow(state, "tape")
+            state.arrays = state.arrays._replace(tape=grown(state.arrays.tape))
     return rows.to_batch(np.concatenate(written), state.underlying, state.config.ROUND_LEVELS_SPACING, state.hotzones)

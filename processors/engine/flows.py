@@ -22,41 +22,9 @@ from processors.engine.state import (
     Arrays,
     Integers,
 )
+from processors.engine.window import add
 
 MISSING = -(2**31)
-
-
-@kernel
-def add_flow(st: Arrays, bucket: int, key: int, component: int, amount: int) -> None:
-    """Count ``amount`` contracts for a (side, tick) key in a bucket. The caller keeps room in the log."""
-    s = st.scalars[0]
-    mask = len(st.flow_bucket) - 1
-    entry = st.flow_last[key]
-    if entry < s.flow_tail or st.flow_bucket[entry & mask] != bucket:
-        entry = s.flow_head
-        s.flow_head += 1
-        slot = entry & mask
-        st.flow_bucket[slot] = bucket
-        st.flow_key[slot] = key
-        st.flow_amount[slot, :] = 0
-        st.flow_last[key] = entry
-    st.flow_amount[entry & mask, component] += amount
-    st.flow_total[key, component] += amount
-
-
-@kernel
-def expire_flows(st: Arrays, oldest_bucket: int) -> None:
-    """Take every entry of a bucket before ``oldest_bucket`` out of the totals."""
-    s = st.scalars[0]
-    mask = len(st.flow_bucket) - 1
-    while s.flow_tail < s.flow_head:
-        slot = s.flow_tail & mask
-        if st.flow_bucket[slot] >= oldest_bucket:
-            break
-        key = st.flow_key[slot]
-        for component in range(4):
-            st.flow_total[key, component] -= st.flow_amount[slot, component]
-        s.flow_tail += 1
 
 
 @kernel
@@ -79,7 +47,7 @@ def flush_pending(st: Arrays, bucket: int) -> None:
         key = st.pending_key[n]
         left = st.pending[key]
         if left > 0:
-            add_flow(st, bucket, key, HIDDEN, left)
+            add(st.flow, bucket, key, HIDDEN, left)
         st.pending[key] = -1
     s.pending_count = 0
 
@@ -88,15 +56,15 @@ def flush_pending(st: Arrays, bucket: int) -> None:
 def _change(st: Arrays, bucket: int, side: int, tick: int, delta: int) -> None:
     key = side * TICKS + (tick & TICK_MASK)
     if delta > 0:
-        add_flow(st, bucket, key, ADDED, delta)
+        add(st.flow, bucket, key, ADDED, delta)
         return
     lost = -delta
     filled = min(lost, max(st.pending[key], 0))
     if filled > 0:
         st.pending[key] -= filled
-        add_flow(st, bucket, key, FILLED, filled)
+        add(st.flow, bucket, key, FILLED, filled)
     if lost > filled:
-        add_flow(st, bucket, key, CANCELED, lost - filled)
+        add(st.flow, bucket, key, CANCELED, lost - filled)
 
 
 @kernel

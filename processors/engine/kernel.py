@@ -25,6 +25,7 @@ from processors.engine.levels import CANDIDATES
 from processors.engine.snap import advance_ofi, emit_snap
 from processors.engine.state import ASK, BID, DEPTH, Arrays, Floats, Integers, Parameters, SessionTable
 from processors.engine.tape import add_trade, extend_run
+from processors.engine.window import clear, has_room
 
 DONE, ROWS_FULL, FLOW_FULL, TAPE_FULL = 0, 1, 2, 3
 BOOK_EVENT, TRADE_EVENT = 0, 1
@@ -44,10 +45,8 @@ def _begin_session(st: Arrays, session: int, sessions: SessionTable) -> None:
     s.session_date = sessions[0][session]
     s.session_open_ns = sessions[1][session]
     s.session_close_ns = sessions[2][session]
-    st.flow_total[:] = 0
-    st.tape_total[:] = 0
-    s.flow_tail = s.flow_head
-    s.tape_tail = s.tape_head
+    clear(st.flow)
+    clear(st.tape)
     st.ofi_ring[:] = 0
     st.depth_history[:] = -1
     s.depth_count = 0
@@ -106,8 +105,7 @@ def _end_time(st: Arrays, bucket: int, in_session: bool) -> None:
 
 @kernel
 def _flow_room(st: Arrays) -> bool:
-    s = st.scalars[0]
-    return bool(s.flow_head - s.flow_tail + s.pending_count + _FLOWS_PER_RECORD < len(st.flow_bucket))
+    return has_room(st.flow, st.scalars[0].pending_count + _FLOWS_PER_RECORD)
 
 
 @kernel
@@ -245,7 +243,7 @@ def run(
                 return status, n, at
         if not _flow_room(st):
             return FLOW_FULL, n, at
-        if s.tape_head - s.tape_tail + 1 >= len(st.tape_bucket):
+        if not has_room(st.tape, 1):
             return TAPE_FULL, n, at
         if s.session < 0 or effective_ns > s.session_close_ns:
             _enter_session(st, sessions, effective_ns)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from common.jit import kernel
 from processors.engine.barrier import NEUTRAL, classify, replenishment
-from processors.engine.flows import MISSING, expire_flows, zone_depth
+from processors.engine.flows import MISSING, zone_depth
 from processors.engine.levels import STRONG, SUPPORT, list_levels, next_level, track_level
 from processors.engine.state import (
     ADDED,
@@ -25,7 +25,8 @@ from processors.engine.state import (
     Integers,
     Parameters,
 )
-from processors.engine.tape import expire_trades, largest_sweep, mid_slope, push_mid, tape_volume
+from processors.engine.tape import largest_sweep, mid_slope, push_mid, tape_volume
+from processors.engine.window import expire
 
 WARMING_UP, ES_STALE, SPY_STALE, OPTIONS_STALE = 1, 2, 4, 8
 GAP, HALTED, ZONE_NOT_VISIBLE, FUEL_ABSENT, RATIO_HELD = 16, 32, 64, 128, 256
@@ -105,8 +106,8 @@ def emit_snap(
     """
     s = st.scalars[0]
     bucket = snap_ns // p.snap_ns
-    expire_flows(st, bucket - p.flow_snaps + 1)
-    expire_trades(st, bucket - p.tape_snaps + 1)
+    expire(st.flow, bucket - p.flow_snaps + 1)
+    expire(st.tape, bucket - p.tape_snaps + 1)
     advance_ofi(st, bucket)
     if s.mid2 == 0:
         return at
@@ -177,10 +178,10 @@ def emit_snap(
         hidden = 0
         for t in range(tick - p.zone_ticks, tick + p.zone_ticks + 1):
             key = side * TICKS + (t & TICK_MASK)
-            added += st.flow_total[key, ADDED]
-            canceled += st.flow_total[key, CANCELED]
-            filled += st.flow_total[key, FILLED]
-            hidden += st.flow_total[key, HIDDEN]
+            added += st.flow.total[key, ADDED]
+            canceled += st.flow.total[key, CANCELED]
+            filled += st.flow.total[key, FILLED]
+            hidden += st.flow.total[key, HIDDEN]
         depth = zone_depth(st.end_tick, st.end_size, side, tick, p.zone_ticks)
         visible = depth >= 0
         rank = np.nan

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from common.config import NS_PER_MS, NS_PER_S, EngineConfig
 from common.errors import InvariantError
 from common.prices import ABSENT, ES_MULTIPLIER, ES_TICK_SIZE
 from common.sessions import Sessions
+from processors.engine import window
+from processors.engine.window import WindowedSums
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -29,7 +32,7 @@ Parameters = Any
 SessionTable = tuple[Integers, Integers, Integers]
 """Date, open and close of the sessions."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 BID, ASK = 0, 1
 DEPTH = 10
@@ -71,10 +74,6 @@ SCALARS = np.dtype(
         ("gap_ts_ns", np.int64),  # effective time of the last known gap; 0 when there was none
         ("mid2", np.int64),  # best bid plus best ask at the last group end, in ticks; 0 when unknown
         ("pending_count", np.int64),  # (side, tick) pairs with passive volume not yet explained
-        ("flow_head", np.int64),
-        ("flow_tail", np.int64),
-        ("tape_head", np.int64),
-        ("tape_tail", np.int64),
         ("ofi_bucket", np.int64),  # bucket of the newest entry of the OFI rings
         ("mid_count", np.int64),  # consecutive snaps in the mid ring
         ("depth_count", np.int64),  # snaps written to the depth history
@@ -146,16 +145,8 @@ class Arrays(NamedTuple):
         np.int64
     ]  # [2 * TICKS] passive volume of this ts_event not yet explained by lost depth; -1 when none traded
     pending_key: NDArray[np.int64]  # [2 * TICKS] which of them are not -1
-    flow_total: NDArray[np.int64]  # [2 * TICKS, 4] running sums over W_b of ADDED, CANCELED, FILLED, HIDDEN
-    flow_last: NDArray[np.int64]  # [2 * TICKS] number of the key's newest log entry
-    flow_bucket: NDArray[np.int64]  # log: snap bucket of an entry
-    flow_key: NDArray[np.int64]
-    flow_amount: NDArray[np.int64]  # [capacity, 4]
-    tape_total: NDArray[np.int64]  # [TICKS, 3] running sums over W_t of BOUGHT, SOLD, UNSIGNED
-    tape_last: NDArray[np.int64]
-    tape_bucket: NDArray[np.int64]
-    tape_key: NDArray[np.int64]
-    tape_amount: NDArray[np.int64]
+    flow: WindowedSums  # [2 * TICKS, 4] over W_b: ADDED, CANCELED, FILLED, HIDDEN per side and tick
+    tape: WindowedSums  # [TICKS, 3] over W_t: BOUGHT, SOLD, UNSIGNED per tick
     ofi_ring: NDArray[np.int64]  # [flow_snaps, 2] best price and all levels, per bucket
     mid_ring: NDArray[np.int64]  # [velocity_snaps]
     depth_history: NDArray[np.int32]  # [2, DISTANCES, weak_snaps] zone depth at snaps, -1 when not visible
@@ -224,16 +215,8 @@ def _empty_arrays(config: EngineConfig) -> Arrays:
         end_size=np.zeros((2, DEPTH), np.int64),
         pending=np.full(2 * TICKS, -1, np.int64),
         pending_key=np.zeros(2 * TICKS, np.int64),
-        flow_total=np.zeros((2 * TICKS, 4), np.int64),
-        flow_last=np.full(2 * TICKS, -1, np.int64),
-        flow_bucket=np.zeros(_FLOW_CAPACITY, np.int64),
-        flow_key=np.zeros(_FLOW_CAPACITY, np.int64),
-        flow_amount=np.zeros((_FLOW_CAPACITY, 4), np.int64),
-        tape_total=np.zeros((TICKS, 3), np.int64),
-        tape_last=np.full(TICKS, -1, np.int64),
-        tape_bucket=np.zeros(_TAPE_CAPACITY, np.int64),
-        tape_key=np.zeros(_TAPE_CAPACITY, np.int64),
-        tape_amount=np.zeros((_TAPE_CAPACITY, 3), np.int64),
+        flow=window.empty(2 * TICKS, 4, _FLOW_CAPACITY),
+        tape=window.empty(TICKS, 3, _TAPE_CAPACITY),
         ofi_ring=np.zeros((config.snaps_of(config.W_b), 2), np.int64),
         mid_ring=np.zeros(config.snaps_of(config.W_v), np.int64),
         depth_history=np.full((2, DISTANCES, config.snaps_of(config.WEAK_WINDOW_S)), -1, np.int32),
@@ -246,6 +229,22 @@ def _empty_arrays(config: EngineConfig) -> Arrays:
         level_direction=np.zeros(LEVELS, np.int64),
         level_seen_ns=np.zeros(LEVELS, np.int64),
     )
+
+
+def _leaves(arrays: Arrays) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Every array with its name, in a fixed order; those of windowed sums as ``flow.total``."""
+    for name, value in arrays._asdict().items():
+        if isinstance(value, WindowedSums):
+            yield from ((f"{name}.{part}", array) for part, array in value._asdict().items())
+        else:
+            yield name, value
+
+
+def _from_leaves(named: Mapping[str, NDArray[Any]]) -> Arrays:
+    values: dict[str, Any] = {name: array for name, array in named.items() if "." not in name}
+    for name in ("flow", "tape"):
+        values[name] = WindowedSums(**{part: named[f"{name}.{part}"] for part in WindowedSums._fields})
+    return Arrays(**values)
 
 
 @dataclass
@@ -275,12 +274,10 @@ class State:
             "version": FORMAT_VERSION,
             "config_hash": self.config.hash,
             "underlying": self.underlying,
-            "arrays": [[name, list(array.shape), array.dtype.str] for name, array in self.arrays._asdict().items()],
+            "arrays": [[name, list(array.shape)] for name, array in _leaves(self.arrays)],
         }
         head = json.dumps(header).encode()
-        return b"".join(
-            [struct.pack(">I", len(head)), head, *(np.ascontiguousarray(array).tobytes() for array in self.arrays)]
-        )
+        return b"".join([struct.pack(">I", len(head)), head, *(array.tobytes() for _, array in _leaves(self.arrays))])
 
     @classmethod
     def from_bytes(cls, config: EngineConfig, sessions: Sessions, data: bytes) -> State:
@@ -297,16 +294,15 @@ class State:
             )
         state = initial_state(config, sessions, header["underlying"])
         at = 4 + size
-        templates: tuple[NDArray[Any], ...] = tuple(state.arrays)
-        arrays = {}
-        for (name, shape, _), template in zip(header["arrays"], templates, strict=True):
+        read: dict[str, NDArray[Any]] = {}
+        for (name, shape), (_, template) in zip(header["arrays"], _leaves(state.arrays), strict=True):
             count = int(np.prod(shape))
             end = at + count * template.dtype.itemsize
             if end > len(data):
                 raise InvariantError(f"the engine state ends within its array {name}")
-            arrays[name] = np.frombuffer(data, template.dtype, count, at).reshape(shape).copy()
+            read[name] = np.frombuffer(data, template.dtype, count, at).reshape(shape).copy()
             at = end
-        state.arrays = Arrays(**arrays)
+        state.arrays = _from_leaves(read)
         return state
 
 

@@ -4,45 +4,18 @@ from __future__ import annotations
 
 from common.jit import kernel
 from processors.engine.state import BOUGHT, SOLD, SWEEPS, TICK_MASK, UNSIGNED, Arrays
+from processors.engine.window import add
 
 
 @kernel
 def add_trade(st: Arrays, bucket: int, tick: int, size: int, sign: int) -> None:
     """Count a trade for its tick. ``sign`` 1 bought, -1 sold, 0 unsigned. The caller keeps room in the log."""
-    s = st.scalars[0]
-    mask = len(st.tape_bucket) - 1
-    key = tick & TICK_MASK
-    entry = st.tape_last[key]
-    if entry < s.tape_tail or st.tape_bucket[entry & mask] != bucket:
-        entry = s.tape_head
-        s.tape_head += 1
-        slot = entry & mask
-        st.tape_bucket[slot] = bucket
-        st.tape_key[slot] = key
-        st.tape_amount[slot, :] = 0
-        st.tape_last[key] = entry
     component = UNSIGNED
     if sign > 0:
         component = BOUGHT
     elif sign < 0:
         component = SOLD
-    st.tape_amount[entry & mask, component] += size
-    st.tape_total[key, component] += size
-
-
-@kernel
-def expire_trades(st: Arrays, oldest_bucket: int) -> None:
-    """Take every entry of a bucket before ``oldest_bucket`` out of the totals."""
-    s = st.scalars[0]
-    mask = len(st.tape_bucket) - 1
-    while s.tape_tail < s.tape_head:
-        slot = s.tape_tail & mask
-        if st.tape_bucket[slot] >= oldest_bucket:
-            break
-        key = st.tape_key[slot]
-        for component in range(3):
-            st.tape_total[key, component] -= st.tape_amount[slot, component]
-        s.tape_tail += 1
+    add(st.tape, bucket, tick & TICK_MASK, component, size)
 
 
 @kernel
@@ -101,9 +74,9 @@ def tape_volume(st: Arrays, tick: int, band_ticks: int) -> tuple[int, int, int]:
     unsigned = 0
     for at in range(tick - band_ticks, tick + band_ticks + 1):
         key = at & TICK_MASK
-        bought += st.tape_total[key, BOUGHT]
-        sold += st.tape_total[key, SOLD]
-        unsigned += st.tape_total[key, UNSIGNED]
+        bought += st.tape.total[key, BOUGHT]
+        sold += st.tape.total[key, SOLD]
+        unsigned += st.tape.total[key, UNSIGNED]
     return bought, sold, unsigned
 
 

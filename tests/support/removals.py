@@ -62,10 +62,10 @@ def inferred(batches: Sequence[Batch], config: EngineConfig) -> tuple[Counter[Re
             for tick in (*arrays.book_tick[side].tolist(), *books.tick[record, side].tolist())
             if tick != MISSING
         }
-        before = {key: arrays.flow_total[key[0] * TICKS + (key[1] & TICK_MASK)].copy() for key in touched}
+        before = {key: arrays.flow.total[key[0] * TICKS + (key[1] & TICK_MASK)].copy() for key in touched}
         run(n + 1, n, 0)
         for (side, tick), flow in before.items():
-            change = state.arrays.flow_total[side * TICKS + (tick & TICK_MASK)] - flow
+            change = state.arrays.flow.total[side * TICKS + (tick & TICK_MASK)] - flow
             removal = (int(books.event_ns[record]), side, tick)
             filled[removal] += int(change[FILLED])
             canceled[removal] += int(change[CANCELED])
