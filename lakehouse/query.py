@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -21,8 +21,10 @@ import pyarrow.csv
 import typer
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from common import iceberg
+from common.cli.options import HomeOption
 from common.errors import BreakwaterError, InputError
 
 QUERIES = Path(__file__).resolve().parent / "queries"
@@ -103,16 +105,37 @@ def _print(answer: pa.Table, form: Format) -> None:
     elif form is Format.JSON:
         sys.stdout.write(orjson.dumps(answer.to_pylist(), option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
     else:
-        shown = RichTable(show_edge=False, header_style="bold")
-        for field in answer.schema:
-            number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-            shown.add_column(field.name, justify="right" if number else "left", overflow="fold")
-        for row in answer.slice(0, LONGEST_TABLE).to_pylist():
-            shown.add_row(*(_text(value) for value in row.values()))
         console = Console()
-        console.print(shown)
+        rows = [
+            {name: _text(value) for name, value in row.items()} for row in answer.slice(0, LONGEST_TABLE).to_pylist()
+        ]
+        widths = [max(len(name), *(len(row[name]) for row in rows), 0) for name in answer.column_names]
+        if sum(widths) + 3 * len(widths) <= console.width:
+            console.print(_across(answer.schema, rows))
+        else:
+            for number, row in enumerate(rows, start=1):
+                console.print(_down(number, row))
         cut = f", the first {LONGEST_TABLE} shown" if answer.num_rows > LONGEST_TABLE else ""
         console.print(f"[dim]{answer.num_rows} rows{cut}[/dim]")
+
+
+def _across(schema: pa.Schema, rows: Sequence[Mapping[str, str]]) -> RichTable:
+    """A line per row."""
+    shown = RichTable(show_edge=False, header_style="bold")
+    for field in schema:
+        number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        shown.add_column(field.name, justify="right" if number else "left")
+    for row in rows:
+        shown.add_row(*row.values())
+    return shown
+
+
+def _down(number: int, row: Mapping[str, str]) -> RichTable:
+    """A line per column, for rows that are wider than the terminal."""
+    shown = RichTable(show_edge=False, show_header=False, box=None, title=f"row {number}", title_justify="left")
+    for name, text in row.items():
+        shown.add_row(f"[bold]{name}[/bold]", Text(text))
+    return shown
 
 
 def _text(value: Any) -> str:
@@ -125,6 +148,7 @@ def query(
     sql: Annotated[str | None, typer.Argument(help='SQL, e.g. "SELECT count(*) FROM bronze.futures_mbp10".')] = None,
     file: Annotated[str | None, typer.Option(help=f"A stored query: {', '.join(names())}.")] = None,
     form: Annotated[Format, typer.Option("--format", help="How the answer is printed.")] = Format.TABLE,
+    home: HomeOption = None,
 ) -> None:
     """Ask the Iceberg tables in SQL (DuckDB)."""
     try:

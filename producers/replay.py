@@ -153,6 +153,10 @@ def main(
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         summary = replay_dbn(dbn, load_config(), out, progress)
+    if not summary.events[topics.FUTURES_MBP10]:
+        console.print(
+            "[yellow]The files hold no mbp-10 records: without a book no level can be judged.[/yellow]", highlight=False
+        )
     if as_json:
         sys.stdout.write(summary.as_json() + "\n")
     else:

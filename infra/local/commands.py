@@ -93,7 +93,13 @@ def service_status(run_file: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         facts = {}
     url = str(facts.get("health_url", ""))
-    out = {"name": run_file.stem, "state": "ended", "pid": facts.get("pid", 0), "address": url, "detail": ""}
+    out = {
+        "name": run_file.stem,
+        "state": "ended",
+        "pid": facts.get("pid", 0),
+        "address": facts.get("url", url),
+        "detail": "",
+    }
     if not facts or started_mark(int(facts["pid"])) is None:
         return out
     report = ready_report(url)

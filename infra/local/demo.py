@@ -45,6 +45,7 @@ def demo(
     """
     console = Console(stderr=True)
     files = _checked(dbn)
+    _check_speed(speed)
     pace = speed or ("max" if files or leave or as_json or not console.is_terminal else SIMULATED_SPEED)
     signal.signal(signal.SIGTERM, _interrupt)
     place = settings().home
@@ -77,6 +78,14 @@ def demo(
 
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _check_speed(speed: str | None) -> None:
+    """Raise ConfigError for a speed that is none."""
+    from producers.pacing import parse_speed
+
+    if speed is not None:
+        parse_speed(speed)
 
 
 def _checked(dbn: Sequence[Path] | None) -> list[Path]:

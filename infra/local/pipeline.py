@@ -20,7 +20,7 @@ from infra.local import stack
 from infra.local.facts import Facts, open_facts
 from infra.local.process import TERM_S, Process, tail
 from infra.local.progress import Terminal
-from infra.local.services import SERVICES, Services, ended
+from infra.local.services import SERVICES, Services, ended, failed
 from infra.local.summary import Summary, summarize
 from infra.local.view import View
 from producers.stream import input_id
@@ -122,7 +122,8 @@ class Pipeline:
         """The stage that the input waits for, once its producer has ended. Raises when it ended without the input."""
         for _ in range(DRAIN_READS):
             reached = facts.reached()
-            if reached.producer:
+            # What an earlier run published may hide that this one failed.
+            if reached.producer and not failed(producer):
                 return reached.waiting_for
             facts.update(POLL_S)
         raise ended("producer", producer)

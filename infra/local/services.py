@@ -123,11 +123,22 @@ def run_module(home: Path, name: str, module: str, arguments: Sequence[str] = ()
 def ended(name: str, process: Process) -> UnavailableError:
     """What to tell when a process has ended that should run: its own last words, else the end of its log."""
     text = tail(process.log, TAIL_LINES)
-    errors, hints = (re.findall(rf"^{kind}: (.*)$", text, re.MULTILINE) for kind in ("error", "hint"))
-    log = f"Whole log: {process.log}. What was done is kept: the same command goes on from there."
+    errors, hints = (_said(kind, text) for kind in ("error", "hint"))
+    log = f"Whole log: {process.log}."
     if errors:
         return UnavailableError(f"{name} has ended: {errors[-1]}", hint=" ".join([*hints[-1:], log]))
-    return UnavailableError(f"{name} has ended:\n{text}", hint=log)
+    hint = f"{log} What was done is kept: the same command goes on from there."
+    return UnavailableError(f"{name} has ended:\n{text}", hint=hint)
+
+
+def failed(process: Process) -> bool:
+    """True when an ended process's last words are an error."""
+    return bool(_said("error", tail(process.log, TAIL_LINES)))
+
+
+def _said(kind: str, text: str) -> list[str]:
+    found: list[str] = re.findall(rf"^{kind}: (.*)$", text, re.MULTILINE)
+    return found
 
 
 def _end(processes: Sequence[Process], term_s: float = TERM_S) -> None:

@@ -92,3 +92,13 @@ def test_rows_are_counted_by_reading_the_table() -> None:
     assert read.snapshot_id("gold.levels_signals") is None
     assert read.committed_offsets(TABLE) == {(TOPIC, 0): 10}
     assert read.scan_signals().num_rows == 0
+
+
+def test_rows_wider_than_the_terminal_are_written_downwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(app, [f"SELECT * FROM {TABLE} LIMIT 2"], catch_exceptions=False).stdout
+    assert "row 2" in shown
+    lines = [line for line in shown.splitlines() if line.strip().startswith("ts_event_ns")]
+    assert len(lines) == 2
+    narrow = CliRunner().invoke(app, [f"SELECT size FROM {TABLE} LIMIT 2"], catch_exceptions=False).stdout
+    assert "row 2" not in narrow

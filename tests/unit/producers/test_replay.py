@@ -39,3 +39,8 @@ def test_without_json_a_table_is_shown() -> None:
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(InputError, match=r"nowhere\.dbn"):
         CliRunner().invoke(app, ["--dbn", "nowhere.dbn"], catch_exceptions=False)
+
+
+def test_without_a_book_it_says_why_there_are_no_signals() -> None:
+    result = CliRunner().invoke(app, FILES[2:], catch_exceptions=False)
+    assert "no mbp-10 records" in result.stderr
