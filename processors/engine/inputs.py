@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from common import schemas, topics
 from common.columns import Batch, Column
 from common.jit import kernel
-from common.prices import ES_TICK_SIZE, tick_of
+from common.prices import ABSENT, ES_TICK_SIZE, tick_of, to_ticks
 from processors.engine.flows import MISSING
 from processors.engine.state import DEPTH, Floats, Integers
 
@@ -124,9 +124,8 @@ def books(batch: Batch) -> Books:
 
 def trades(batch: Batch) -> Trades:
     """Records of ``futures.trades.v1`` for the kernels."""
-    price = np.ascontiguousarray(batch["price"], np.float64)
-    exact = np.floor(price / ES_TICK_SIZE + 0.5)
-    on_grid = np.isfinite(price) & (np.abs(price / ES_TICK_SIZE - exact) <= 1e-6)
+    tick = to_ticks(np.ascontiguousarray(batch["price"], np.float64))
+    on_grid = tick != ABSENT
     size = _int64(batch["size"])
     aggressor = batch["aggressor"]
     sign = (aggressor == _BUY).astype(np.int64) - (aggressor == _SELL).astype(np.int64)
@@ -134,7 +133,7 @@ def trades(batch: Batch) -> Trades:
         _int64(batch["ts_effective_ns"]),
         _int64(batch["ts_event_ns"]),
         _instruments(batch),
-        np.where(on_grid, exact, 0.0).astype(np.int64),
+        np.where(on_grid, tick, 0),
         size,
         sign,
         on_grid & (size > 0),
