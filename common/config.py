@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -23,8 +23,34 @@ from common.settings import environment_with_prefix, settings
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
 
-PROFILES: dict[str, dict[str, Any]] = {"spy": {}}
-"""Named sets of keys over the defaults. ``spy`` is core.md as it stands."""
+PROFILES: dict[str, dict[str, Any]] = {
+    "spy": {},
+    "es": {
+        "RATIO_FIXED": True,
+        "RATIO_DEFAULT": 1.0,
+        "W_b": 240.0,
+        "W_t": 60.0,
+        "MONITOR_BAND": 0.25,
+        "TOUCH_BAND": 0.10,
+        "CONFLUENCE_BAND": 0.20,
+        "BARRIER_ZONE_TICKS": 8,
+        "TAPE_BAND": 0.50,
+        "OPTION_MULTIPLIER": 50,
+        "ROUND_LEVELS_SPACING": 10.0,
+        "STRIKE_RANGE": 50.0,
+        "FUEL_STRIKE_RANGE": 20.0,
+        "HVL_RANGE": 50.0,
+        "HVL_STEP": 2.5,
+        "V_REF": 0.5,
+        "SPEED_REF": 0.1,
+        "OUTCOME_MOVE": 2.0,
+    },
+    "desk": {"NORMALISE": True, "SMOOTHING": "HYBRID"},
+}
+"""Named sets of keys over the defaults. ``spy`` is core.md as it stands, ``es`` has the numbers of
+common-interfaces.md for ES levels and ES options (USD then reads ES points), ``desk`` follows the market's own
+measures.
+"""
 
 
 def _key(default: Any, unit: str, source: str, description: str, **limits: Any) -> Any:
@@ -98,6 +124,31 @@ class EngineConfig(BaseModel):
     FUEL_STRIKE_RANGE: float = _key(
         2.0, "USD (SPY)", "core.md, Configuration", "Strikes this near belong to a level.", gt=0
     )
+    FUEL_MAX_DTE_DAYS: int = _key(
+        0, "days", "plan 5.3", "Options that expire at most this many days after the session count as fuel.", ge=0
+    )
+    GREEKS_MAX_AGE_S: float = _key(
+        300.0, "s", "DESIGN 4.7", "An implied volatility from a snapshot older than this is not used.", gt=0
+    )
+    EXPIRY_MIN_S: float = _key(60.0, "s", "DESIGN 4.7", "Least time to expiry that Black-Scholes is given.", gt=0)
+    OPTION_QUOTE_STALE_MS: int = _key(
+        5_000, "ms", "decisions.md", "An option's best bid and offer older than this sign no trade.", gt=0
+    )
+    OPTIONS_STALE_S: float = _key(
+        30.0, "s", "decisions.md", "Options are stale when no record of theirs came for longer.", gt=0
+    )
+    MULTI_LEG_CONDITIONS: tuple[int, ...] = _key(
+        tuple(range(232, 248)), "vendor codes", "DESIGN 4.7", "Option trades with one of these stay unsigned."
+    )
+    OPTION_MULTIPLIER: int = _key(100, "shares", "plan 5.3", "Shares (or contracts) behind one option contract.", gt=0)
+    HVL_RANGE: float = _key(5.0, "USD (SPY)", "decisions.md", "The gamma flip is searched this far around spot.", gt=0)
+    HVL_STEP: float = _key(0.25, "USD (SPY)", "decisions.md", "Distance of the spots at which gamma is repriced.", gt=0)
+    HVL_INTERVAL_S: float = _key(
+        5.0, "s", "decisions.md", "Gamma flip and open-interest walls are found anew this often.", gt=0
+    )
+    FUEL_CONFIDENCE_CONTRACTS: int = _key(
+        500, "option contracts", "decisions.md", "Signed volume near a level within W_g that makes fuel sure.", gt=0
+    )
     gamma_threshold: float = _key(
         10_000.0, "shares per USD", "core.md, FuelEngine", "Net dealer gamma below which fuel is NEUTRAL.", ge=0
     )
@@ -131,7 +182,50 @@ class EngineConfig(BaseModel):
     tau_replenish: float = _key(3.0, "s", "core.md, Configuration", "Time constant of added and removed size.", gt=0)
     tau_dealer_gamma: float = _key(5.0, "s", "core.md, Configuration", "Time constant of net dealer gamma.", gt=0)
 
+    SMOOTHING: Literal["EWMA", "MEDIAN", "HYBRID"] = _key(
+        "EWMA", "name", "core.md, Smoothing", "EWMA; rolling median; or EWMA of the rolling median."
+    )
+    ROBUST_WINDOW: int = _key(5, "snaps", "core.md, Smoothing", "Samples of the rolling median.", ge=1, le=15)
+
+    # feasibility prior
+    FEASIBILITY_LOGIT_STEP: float = _key(
+        1.0, "logit", "common-interfaces.md", "What one circumstance adds to or takes from the prior.", ge=0
+    )
+    FEASIBILITY_LOGIT_CAP: float = _key(2.5, "logit", "common-interfaces.md", "Greatest prior either way.", ge=0)
+
+    # episodes
+    OUTCOME_MOVE: float = _key(
+        0.20, "USD (SPY)", "DESIGN 4.9", "Spot this far from a touched level has broken it or been rejected.", gt=0
+    )
+
+    # normalised thresholds
+    NORMALISE: bool = _key(False, "flag", "DESIGN 4.11", "Thresholds follow recent depth, volume and speed.")
+    NORMALISE_WINDOW_S: float = _key(
+        1800.0, "s", "decisions.md", "Time constant of what recent means for the normalised thresholds.", gt=0
+    )
+    DEPTH_REF: float = _key(
+        500.0, "ES contracts", "decisions.md", "Zone depth at which a normalised flow threshold is as written.", gt=0
+    )
+    VOLUME_REF: float = _key(
+        250.0, "ES contracts", "decisions.md", "Volume per W_t at which a normalised volume is as written.", gt=0
+    )
+    SPEED_REF: float = _key(
+        0.01, "USD (SPY) per s", "decisions.md", "Mean absolute velocity at which V_REF is as written.", gt=0
+    )
+
     # levels
+    CONFLUENCE_BAND: float = _key(
+        0.20, "USD (SPY)", "common-interfaces.md", "Levels this near to each other support each other.", gt=0
+    )
+    OPENING_RANGE_S: float = _key(
+        1800.0, "s", "decisions.md", "The opening range is the high and low of this long from the RTH open.", gt=0
+    )
+    VALUE_AREA: float = _key(
+        0.70, "fraction", "decisions.md", "Share of the session's volume between VAL and VAH.", gt=0, lt=1
+    )
+    VWAP_ANCHOR: Literal["SESSION", "RTH"] = _key(
+        "SESSION", "name", "plan 4", "VWAP counts from the session's open or from the RTH open."
+    )
     ROUND_LEVELS_SPACING: float = _key(1.0, "USD (SPY)", "core.md, Configuration", "Distance of round levels.", gt=0)
     STRIKE_RANGE: float = _key(5.0, "USD (SPY)", "core.md, Configuration", "Levels this near to spot exist.", gt=0)
     VWAP_ENABLED: bool = _key(True, "flag", "common.md 2.10", "Session VWAP is a level.")
@@ -142,6 +236,11 @@ class EngineConfig(BaseModel):
 
     # price mapping and time
     RATIO_DEFAULT: float = _key(10.0, "ES points per USD", "DESIGN 4.4", "ES/SPY while nothing better is known.", gt=0)
+    RATIO_FIXED: bool = _key(False, "flag", "DESIGN 4.11", "The ratio stays at RATIO_DEFAULT and spot is ES alone.")
+    RATIO_TAU_S: float = _key(60.0, "s", "DESIGN 4.4", "Time constant of the ratio's average.", gt=0)
+    SPOT_STALE_MS: int = _key(
+        2_000, "ms", "DESIGN 4.4", "The SPY quote is stale when it is older; spot then comes from ES.", gt=0
+    )
     LATENESS_FUTURES_S: float = _key(0.0, "s", "DESIGN 4.1", "Time by which futures events are applied later.", ge=0)
     LATENESS_STOCKS_S: float = _key(0.05, "s", "DESIGN 4.1", "Time by which stock events are applied later.", ge=0)
     LATENESS_OPTIONS_S: float = _key(0.25, "s", "DESIGN 4.1", "Time by which option events are applied later.", ge=0)
@@ -156,7 +255,16 @@ class EngineConfig(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> EngineConfig:
-        for name in ("W_b", "W_t", "W_g", "W_v", "W_wall", "WEAK_WINDOW_S", "WEAK_MIN_HISTORY_S"):
+        for name in (
+            "W_b",
+            "W_t",
+            "W_g",
+            "W_v",
+            "W_wall",
+            "WEAK_WINDOW_S",
+            "WEAK_MIN_HISTORY_S",
+            "HVL_INTERVAL_S",
+        ):
             window_ns = round(getattr(self, name) * NS_PER_S)
             if window_ns % self.snap_interval_ns:
                 raise ValueError(
@@ -207,7 +315,7 @@ def _from_environment(values: Mapping[str, str]) -> dict[str, Any]:
             f"BREAKWATER_ENGINE_{unknown[0]} names no configuration key",
             hint="Keys are spelled as in docs/features.md and GET /v1/config, capitals and all.",
         )
-    lists = {"USER_HOTZONES"}
+    lists = {"USER_HOTZONES", "MULTI_LEG_CONDITIONS"}
     return {key: _split(text) if key in lists else text for key, text in values.items()}
 
 

@@ -14,19 +14,42 @@ from common.errors import ConfigError
 
 FUTURES_MBP10 = "futures.mbp10.v1"
 FUTURES_TRADES = "futures.trades.v1"
+FUTURES_STATUS = "futures.status.v1"
+FUTURES_DEFINITIONS = "futures.definitions.v1"
+STOCKS_TRADES = "stocks.trades.v1"
+STOCKS_QUOTES = "stocks.quotes.v1"
+OPTIONS_TRADES = "options.trades.v1"
+OPTIONS_QUOTES = "options.quotes.v1"
+OPTIONS_GREEKS = "options.greeks_snapshots.v1"
 REQUESTS = "control.requests.v1"
 HEARTBEATS = "control.heartbeats.v1"
 MARKERS = "control.markers.v1"
 FEATURES = "levels.features.v1"
 SIGNALS = "levels.signals.v1"
+OUTCOMES = "levels.outcomes.v1"
+OPTIONS_FLOW = "options.flow.v1"
 DEAD_LETTERS = "dead_letters.v1"
 CHECKPOINTS = "features.checkpoints"
 """Compacted, internal: the features worker's state, in chunks of bytes of its own format."""
 
-ENGINE_INPUTS = (FUTURES_MBP10, FUTURES_TRADES, REQUESTS)
+ENGINE_INPUTS = (
+    FUTURES_MBP10,
+    FUTURES_TRADES,
+    FUTURES_STATUS,
+    FUTURES_DEFINITIONS,
+    STOCKS_QUOTES,
+    STOCKS_TRADES,
+    OPTIONS_QUOTES,
+    OPTIONS_TRADES,
+    OPTIONS_GREEKS,
+    REQUESTS,
+)
 """Topics whose records the engine applies, in rank order: of equal times the earlier topic comes first only where the
 merge key says so.
 """
+
+ALWAYS_AWAITED = (FUTURES_MBP10, FUTURES_TRADES)
+"""Inputs that are never set aside: without ES nothing is published."""
 
 COMPLEXES: dict[str, int] = {"SPY": 0}
 """Partition of each complex. Numbers are never reused; a new complex takes the next one."""

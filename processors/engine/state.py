@@ -23,6 +23,7 @@ from common.errors import InvariantError
 from common.prices import ABSENT, ES_MULTIPLIER, ES_TICK_SIZE
 from common.sessions import Sessions
 from processors.engine import window
+from processors.engine.smoothing import ewma_alpha
 from processors.engine.window import WindowedSums
 
 Integers = NDArray[np.int64]
@@ -127,6 +128,37 @@ PARAMETERS = np.dtype(
         ("tick_hysteresis", np.float64),
         ("tick_size", np.float64),
         ("snap_s", np.float64),
+        ("confluence_band", np.float64),
+        ("opening_range_ns", np.int64),
+        ("value_area", np.float64),
+        ("vwap_from_rth", np.int64),  # 1 when VWAP counts from the RTH open, 0 from the session's
+        ("ratio_fixed", np.int64),
+        ("ratio_default", np.float64),
+        ("ratio_alpha", np.float64),  # weight of a snap's sample
+        ("spot_stale_ns", np.int64),
+        ("sweep_min_venues", np.int64),
+        ("sweep_min_notional_e4", np.int64),  # SWEEP_MIN_NOTIONAL as a sum of price in 0.0001 USD times shares
+        ("fuel_snaps", np.int64),
+        ("wall_snaps", np.int64),
+        ("fuel_max_dte_days", np.int64),
+        ("fuel_strike_range", np.float64),
+        ("gamma_threshold", np.float64),
+        ("wall_threshold", np.float64),
+        ("greeks_max_age_ns", np.int64),
+        ("expiry_min_s", np.float64),
+        ("option_quote_stale_ns", np.int64),
+        ("options_stale_ns", np.int64),
+        ("option_multiplier", np.int64),
+        ("hvl_range", np.float64),
+        ("hvl_step", np.float64),
+        ("hvl_snaps", np.int64),  # gamma flip and open-interest walls are found anew every so many snaps
+        ("fuel_confidence_contracts", np.int64),
+        ("outcome_move", np.float64),
+        ("normalise", np.int64),
+        ("normalise_alpha", np.float64),  # weight of a snap's sample
+        ("depth_ref", np.float64),
+        ("volume_ref", np.float64),
+        ("speed_ref", np.float64),
     ],
     align=True,
 )
@@ -194,6 +226,37 @@ def parameters(config: EngineConfig) -> NDArray[np.void]:
         "tick_hysteresis": config.LEVEL_TICK_HYSTERESIS,
         "tick_size": ES_TICK_SIZE,
         "snap_s": config.snap_interval_ns / NS_PER_S,
+        "confluence_band": config.CONFLUENCE_BAND,
+        "opening_range_ns": round(config.OPENING_RANGE_S * NS_PER_S),
+        "value_area": config.VALUE_AREA,
+        "vwap_from_rth": int(config.VWAP_ANCHOR == "RTH"),
+        "ratio_fixed": int(config.RATIO_FIXED),
+        "ratio_default": config.RATIO_DEFAULT,
+        "ratio_alpha": ewma_alpha(config.snap_interval_ns, config.RATIO_TAU_S),
+        "spot_stale_ns": config.SPOT_STALE_MS * NS_PER_MS,
+        "sweep_min_venues": config.SWEEP_MIN_VENUES,
+        "sweep_min_notional_e4": round(config.SWEEP_MIN_NOTIONAL * 10_000),
+        "fuel_snaps": config.snaps_of(config.W_g),
+        "wall_snaps": config.snaps_of(config.W_wall),
+        "fuel_max_dte_days": config.FUEL_MAX_DTE_DAYS,
+        "fuel_strike_range": config.FUEL_STRIKE_RANGE,
+        "gamma_threshold": config.gamma_threshold,
+        "wall_threshold": config.wall_strength_threshold,
+        "greeks_max_age_ns": round(config.GREEKS_MAX_AGE_S * NS_PER_S),
+        "expiry_min_s": config.EXPIRY_MIN_S,
+        "option_quote_stale_ns": config.OPTION_QUOTE_STALE_MS * NS_PER_MS,
+        "options_stale_ns": round(config.OPTIONS_STALE_S * NS_PER_S),
+        "option_multiplier": config.OPTION_MULTIPLIER,
+        "hvl_range": config.HVL_RANGE,
+        "hvl_step": config.HVL_STEP,
+        "hvl_snaps": config.snaps_of(config.HVL_INTERVAL_S),
+        "fuel_confidence_contracts": config.FUEL_CONFIDENCE_CONTRACTS,
+        "outcome_move": config.OUTCOME_MOVE,
+        "normalise": int(config.NORMALISE),
+        "normalise_alpha": ewma_alpha(config.snap_interval_ns, config.NORMALISE_WINDOW_S),
+        "depth_ref": config.DEPTH_REF,
+        "volume_ref": config.VOLUME_REF,
+        "speed_ref": config.SPEED_REF,
     }
     for name, value in values.items():
         out[name] = value
@@ -229,20 +292,25 @@ def _empty_arrays(config: EngineConfig) -> Arrays:
     )
 
 
-def _leaves(arrays: Arrays) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Every array with its name, in a fixed order; those of windowed sums as ``flow.total``."""
-    for name, value in arrays._asdict().items():
-        if isinstance(value, WindowedSums):
-            yield from ((f"{name}.{part}", array) for part, array in value._asdict().items())
+def _leaves(group: Any, prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
+    """Every array of a named tuple with its name, in a fixed order; those of nested ones as ``flow.total``."""
+    for name, value in group._asdict().items():
+        if isinstance(value, np.ndarray):
+            yield prefix + name, value
         else:
-            yield name, value
+            yield from _leaves(value, f"{prefix}{name}.")
 
 
-def _from_leaves(named: Mapping[str, NDArray[Any]]) -> Arrays:
-    values: dict[str, Any] = {name: array for name, array in named.items() if "." not in name}
-    for name in ("flow", "tape"):
-        values[name] = WindowedSums(**{part: named[f"{name}.{part}"] for part in WindowedSums._fields})
-    return Arrays(**values)
+def _from_leaves(template: Any, named: Mapping[str, NDArray[Any]], prefix: str = "") -> Any:
+    """The named tuple shaped like ``template`` with the arrays of :func:`_leaves`."""
+    return type(template)(
+        **{
+            name: named[prefix + name]
+            if isinstance(value, np.ndarray)
+            else _from_leaves(value, named, f"{prefix}{name}.")
+            for name, value in template._asdict().items()
+        }
+    )
 
 
 @dataclass
@@ -300,7 +368,7 @@ class State:
                 raise InvariantError(f"the engine state ends within its array {name}")
             read[name] = np.frombuffer(data, template.dtype, count, at).reshape(shape).copy()
             at = end
-        state.arrays = _from_leaves(read)
+        state.arrays = _from_leaves(state.arrays, read)
         return state
 
 
