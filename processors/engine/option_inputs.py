@@ -1,0 +1,215 @@
+"""Option topics as what the kernels read: premiums in 0.0001 USD, strikes in 0.001 USD, signs. Bad values are marked,
+never raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common import schemas, topics
+from common.columns import Batch, Column
+from common.prices import ABSENT, to_ticks
+from processors.engine.blackscholes import GREATEST_SIGMA, LEAST_SIGMA
+
+Closes = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Dates as days since the epoch, ascending, and the end of their regular trading in ns since the epoch."""
+
+NO_CLOSES: Closes = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+PREMIUM_UNIT = 1e-4
+STRIKE_UNIT = 1e-3
+
+_NS_PER_DAY = 86_400_000_000_000
+_USUAL_CLOSE_NS = 75_600_000_000_000
+"""21:00 UTC, 16:00 New York in winter: the expiry on a date that the table does not know."""
+
+# Beyond these a value is a vendor's error; they keep every product of the engine within 64 bits.
+_GREATEST_PREMIUM = 100_000.0
+_GREATEST_STRIKE = 1_000_000.0
+_GREATEST_SIZE = 1_000_000
+_GREATEST_DAYS = 100_000
+
+_SELL, _BUY = (schemas.load(topics.OPTIONS_TRADES).field("aggressor").symbols.index(name) for name in ("SELL", "BUY"))
+RIGHTS = schemas.load(topics.OPTIONS_TRADES).field("right").symbols
+_PUT = RIGHTS.index("P")
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+class OptionQuotes(NamedTuple):
+    """Best bids and offers. All of one length; a missing side is ABSENT."""
+
+    effective_ns: Integers
+    event_ns: Integers
+    exp_days: Integers
+    strike_milli: Integers
+    is_put: Integers  # 0 call, 1 put
+    expiry_ns: Integers
+    ok: Flags
+    bid_e4: Integers
+    ask_e4: Integers
+
+
+class OptionTrades(NamedTuple):
+    """Option trades. All of one length; ``sign`` is the record's own aggressor, 1 bought, -1 sold, 0 unknown."""
+
+    effective_ns: Integers
+    event_ns: Integers
+    exp_days: Integers
+    strike_milli: Integers
+    is_put: Integers
+    expiry_ns: Integers
+    ok: Flags
+    price_e4: Integers
+    size: Integers
+    opt_bid_e4: Integers  # ABSENT when the record names none
+    opt_ask_e4: Integers
+    sign: Integers
+    multi_leg: Flags
+
+
+class Greeks(NamedTuple):
+    """Contracts of chain snapshots. All of one length; ``iv`` and ``gamma`` NaN, ``open_interest`` -1 when null."""
+
+    effective_ns: Integers
+    event_ns: Integers
+    exp_days: Integers
+    strike_milli: Integers
+    is_put: Integers
+    expiry_ns: Integers
+    ok: Flags
+    iv: Floats
+    gamma: Floats
+    open_interest: Integers
+
+
+def expiry_ns_of(exp_days: Integers, closes: Closes) -> Integers:
+    """When contracts of these dates expire: the close of ``closes``, 21:00 UTC where it has no such date."""
+    dates, close_ns = closes
+    usual = exp_days * _NS_PER_DAY + _USUAL_CLOSE_NS
+    if len(dates) == 0:
+        return usual
+    at = np.minimum(np.searchsorted(dates, exp_days), len(dates) - 1)
+    return np.where(dates[at] == exp_days, close_ns[at], usual)
+
+
+def _int64(values: NDArray[Any]) -> Integers:
+    return np.ascontiguousarray(values, np.int64)
+
+
+def _valid(column: Column) -> Flags:
+    return np.ones(len(column), np.bool_) if column.valid is None else column.valid
+
+
+def _scaled(dollars: NDArray[Any], unit: float, greatest: float) -> Integers:
+    """Prices in integer units; ABSENT for one that is not on their grid, not a number or beyond ``greatest``."""
+    values = np.asarray(dollars, np.float64)
+    return to_ticks(np.where(np.abs(values) <= greatest, values, np.nan), unit)
+
+
+def _side(column: Column) -> tuple[Integers, Flags]:
+    """A side of a quote and whether it can be used: an absent price can, one that is no price cannot."""
+    valid = _valid(column)
+    scaled = _scaled(column.values, PREMIUM_UNIT, _GREATEST_PREMIUM)
+    return np.where(valid, scaled, ABSENT), ~valid | (scaled >= 0)
+
+
+def _offer(column: Column) -> tuple[Integers, Flags]:
+    """An ask; zero means that nobody offers."""
+    ask, good = _side(column)
+    return np.where(ask == 0, ABSENT, ask), good
+
+
+class _Contract(NamedTuple):
+    effective_ns: Integers
+    event_ns: Integers
+    exp_days: Integers
+    strike_milli: Integers
+    is_put: Integers
+    expiry_ns: Integers
+    ok: Flags
+
+
+def _contract(batch: Batch, closes: Closes) -> _Contract:
+    exp_days = _int64(batch["exp_date"])
+    strike = _scaled(batch["strike"], STRIKE_UNIT, _GREATEST_STRIKE)
+    dated = (exp_days >= 0) & (exp_days < _GREATEST_DAYS)
+    return _Contract(
+        _int64(batch["ts_effective_ns"]),
+        _int64(batch["ts_event_ns"]),
+        exp_days,
+        strike,
+        (batch["right"] == _PUT).astype(np.int64),
+        expiry_ns_of(np.where(dated, exp_days, 0), closes),
+        dated & (strike > 0),
+    )
+
+
+def option_quotes(batch: Batch, closes: Closes) -> OptionQuotes:
+    """Records of ``options.quotes.v1`` for the kernels."""
+    contract = _contract(batch, closes)
+    bid, bid_good = _side(batch.columns["bid_px"])
+    ask, ask_good = _offer(batch.columns["ask_px"])
+    return OptionQuotes(*contract._replace(ok=contract.ok & bid_good & ask_good), bid, ask)
+
+
+def option_trades(batch: Batch, closes: Closes, multi_leg_conditions: Sequence[int]) -> OptionTrades:
+    """Records of ``options.trades.v1`` for the kernels.
+
+    A quote in the record that is no price is only left out: the trade itself is still good.
+    """
+    contract = _contract(batch, closes)
+    price = _scaled(batch["price"], PREMIUM_UNIT, _GREATEST_PREMIUM)
+    size = _int64(batch["size"])
+    bid, bid_good = _side(batch.columns["opt_bid"])
+    ask, ask_good = _offer(batch.columns["opt_ask"])
+    aggressor = batch["aggressor"]
+    good = (price > 0) & (size > 0) & (size <= _GREATEST_SIZE)
+    return OptionTrades(
+        *contract._replace(ok=contract.ok & good),
+        np.where(price > 0, price, 0),
+        size,
+        np.where(bid_good, bid, ABSENT),
+        np.where(ask_good, ask, ABSENT),
+        (aggressor == _BUY).astype(np.int64) - (aggressor == _SELL).astype(np.int64),
+        _any_of(batch.columns["conditions"], multi_leg_conditions),
+    )
+
+
+def _any_of(conditions: Column, wanted: Sequence[int]) -> Flags:
+    """Records that have one of the ``wanted`` conditions."""
+    if conditions.offsets is None:
+        return np.zeros(len(conditions), np.bool_)
+    hits = np.zeros(len(conditions.values) + 1, np.int64)
+    np.cumsum(np.isin(conditions.values, np.array(wanted, np.int64)), out=hits[1:])
+    return hits[conditions.offsets[1:]] > hits[conditions.offsets[:-1]]
+
+
+def greeks(batch: Batch, closes: Closes) -> Greeks:
+    """Records of ``options.greeks_snapshots.v1`` for the kernels. An impossible value counts as null."""
+    contract = _contract(batch, closes)
+    iv, gamma, interest = (batch.columns[name] for name in ("implied_volatility", "gamma", "open_interest"))
+    sigma = np.asarray(iv.values, np.float64)
+    given = np.asarray(gamma.values, np.float64)
+    contracts = _int64(interest.values)
+    return Greeks(
+        *contract,
+        np.where(_valid(iv) & (sigma >= LEAST_SIGMA) & (sigma <= GREATEST_SIGMA), sigma, np.nan),
+        np.where(_valid(gamma) & (given >= 0.0) & (given < np.inf), given, np.nan),
+        np.where(_valid(interest) & (contracts >= 0), contracts, -1),
+    )
+
+
+_NONE = np.zeros(0, np.int64)
+_NO_FLAGS = np.zeros(0, np.bool_)
+_NO_FLOATS = np.zeros(0, np.float64)
+_NO_CONTRACT = _Contract(_NONE, _NONE, _NONE, _NONE, _NONE, _NONE, _NO_FLAGS)
+NO_OPTION_QUOTES = OptionQuotes(*_NO_CONTRACT, _NONE, _NONE)
+NO_OPTION_TRADES = OptionTrades(*_NO_CONTRACT, _NONE, _NONE, _NONE, _NONE, _NONE, _NO_FLAGS)
+NO_GREEKS = Greeks(*_NO_CONTRACT, _NO_FLOATS, _NO_FLOATS, _NONE)
