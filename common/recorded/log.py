@@ -42,6 +42,7 @@ class LogReader:
         self._make = consumer
         self._writer = writer
         self._probe: Any = None
+        self._codecs: dict[str, Codec] = {}
 
     def close(self) -> None:
         """Give up the connection; the reader makes another when it is used again."""
@@ -72,7 +73,7 @@ class LogReader:
         if offset < bounds.begin_offset:
             raise InputError(
                 f"{topic} begins at offset {bounds.begin_offset}: {offset} is past its retention",
-                hint="Read it from the tables: --source iceberg.",
+                hint="Read it from the tables: --iceberg.",
             )
         # Ends of transactions and records that cannot be decoded stand between records.
         for messages in self._messages(topic, offset, bounds.end_offset, self._prober(), 1):
@@ -125,7 +126,8 @@ class LogReader:
 
     def _decode(self, topic: str, messages: Sequence[Any]) -> tuple[Batch, np.ndarray[Any, np.dtype[np.int64]]]:
         offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
-        decoded = Codec(schemas.load(topic)).decode([message.value() for message in messages], self._writer)
+        codec = self._codecs.setdefault(topic, Codec(schemas.load(topic)))
+        decoded = codec.decode([message.value() for message in messages], self._writer)
         return decoded.batch, offsets[decoded.index]
 
     def _messages(self, topic: str, begin: int, end: int, client: Any, count: int) -> Iterator[list[Any]]:
@@ -147,7 +149,7 @@ class LogReader:
                 elif error.code() == KafkaError._AUTO_OFFSET_RESET:
                     raise InputError(
                         f"{name}-{self.partition} no longer has offset {begin}: retention has cut it",
-                        hint="Read it from the tables: --source iceberg.",
+                        hint="Read it from the tables: --iceberg.",
                     )
                 elif error.fatal():
                     raise kafka.unavailable(f"give the records of {name}", error)

@@ -83,7 +83,8 @@ def expected(schema_id: int) -> list[bytes]:
     config = load_config()
     codec = Codec(schemas.load(topics.FEATURES))
     steps = replay(stamped_batches(sample(), config), config)
-    return [value for _, rows, _ in steps if rows.length for value in codec.encode(rows, schema_id).messages()]
+    rows = (judged.features for judged in steps if judged.features.length)
+    return [value for batch in rows for value in codec.encode(batch, schema_id).messages()]
 
 
 def test_a_worker_killed_in_mid_run_ends_with_the_rows_of_an_uninterrupted_one(

@@ -96,7 +96,7 @@ def test_records_past_retention_are_refused_with_the_way_to_the_tables(log: Memo
     assert reader.time_at(TOPIC, 4) == START_NS + 2 * SECOND_NS
     with pytest.raises(InputError, match="offset 4: 3 is past") as refused:
         reader.time_at(TOPIC, 3)
-    assert "--source iceberg" in str(refused.value.hint)
+    assert "--iceberg" in str(refused.value.hint)
     with pytest.raises(InputError, match="no longer has offset 0"):
         numbers(reader, 0, 10)
 

@@ -1,0 +1,281 @@
+"""``breakwater replay``: what is asked, checked before anything is read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from common import topics
+from common.cli.options import HomeOption
+from common.config import EngineConfig, load_config, make_config
+from common.errors import ConfigError
+from common.settings import settings
+from producers.pacing import parse_speed
+from producers.replay.diff import COLUMNS, compare
+from producers.replay.engine import Judged, table_of
+from producers.replay.namespace import check_namespace, namespace_output
+from producers.replay.outputs import KINDS, Lines, Output, file_outputs
+from producers.replay.places import signals_of, stored_inputs
+from producers.replay.ranges import ALL, Range, parse_places, parse_time, shown_time
+from producers.replay.run import run
+from producers.replay.sources import Source, Stored, from_files
+from producers.replay.stored import empty_signals
+from producers.replay.summary import Summary
+
+INPUT, PART, OUTPUT, WHAT_IF = "Input (default: the topics)", "Which part", "Output", "What if"
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+FilesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--file",
+        "-f",
+        "--dbn",
+        help="DBN file or Massive capture instead of the topics; repeatable.",
+        rich_help_panel=INPUT,
+    ),
+]
+IcebergOption = Annotated[
+    bool,
+    typer.Option(
+        "--iceberg",
+        help="Read the tables alone. Otherwise the topics are read, and the tables for what retention has cut.",
+        rich_help_panel=INPUT,
+    ),
+]
+ComplexOption = Annotated[
+    str, typer.Option("--complex", help="Complex to read; it is one partition of each topic.", rich_help_panel=INPUT)
+]
+NamespaceOption = Annotated[
+    str | None,
+    typer.Option("--namespace", help="Where the topics are.", show_default="the settings'", rich_help_panel=INPUT),
+]
+BeginOption = Annotated[
+    str | None,
+    typer.Option("--from", help="First time, e.g. 2023-12-25T23:30 (UTC), or ns.", rich_help_panel=PART),
+]
+EndOption = Annotated[str | None, typer.Option("--to", help="Time before which it ends.", rich_help_panel=PART)]
+BeginPlacesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--from-offsets",
+        metavar="TOPIC:PARTITION:OFFSET",
+        help="Begin at the time of this record; of several the earliest. Repeatable, or separated by commas.",
+        rich_help_panel=PART,
+    ),
+]
+EndPlacesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--until-offsets",
+        metavar="TOPIC:PARTITION:OFFSET",
+        help="End before the time of this record; of several the earliest.",
+        rich_help_panel=PART,
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="Write a file: .parquet, .arrow, .csv or .jsonl.", rich_help_panel=OUTPUT),
+]
+WhatOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--what",
+        help=f"What to write or show: {', '.join(KINDS)}; repeatable (a file each).",
+        show_default="signals",
+        rich_help_panel=OUTPUT,
+    ),
+]
+ToNamespaceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--to-namespace",
+        metavar="replay.NAME",
+        help="Publish all rows to topics of that namespace; repeated after an interruption it goes on.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+ShowOption = Annotated[bool, typer.Option("--show", help="Print a line for every row.", rich_help_panel=OUTPUT)]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the summary as one JSON object.", rich_help_panel=OUTPUT)
+]
+SpeedOption = Annotated[
+    str, typer.Option(help="max, or a multiple of real time at which snaps come.", rich_help_panel=OUTPUT)
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Another value of a configuration key; repeatable.", rich_help_panel=WHAT_IF
+    ),
+]
+DiffOption = Annotated[
+    str | None,
+    typer.Option(
+        "--diff",
+        metavar="RUN",
+        help="Show which signals change against a Parquet file, live, or a namespace.",
+        rich_help_panel=WHAT_IF,
+    ),
+]
+
+
+@app.command()
+def replay(
+    file: FilesOption = None,
+    iceberg: IcebergOption = False,
+    complex_name: ComplexOption = "SPY",
+    namespace: NamespaceOption = None,
+    begin: BeginOption = None,
+    end: EndOption = None,
+    from_offsets: BeginPlacesOption = None,
+    until_offsets: EndPlacesOption = None,
+    out: OutOption = None,
+    what: WhatOption = None,
+    to_namespace: ToNamespaceOption = None,
+    show: ShowOption = False,
+    as_json: JsonOption = False,
+    speed: SpeedOption = "max",
+    changes: SetOption = None,
+    diff: DiffOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Compute signals again from what is stored: the same functions as live, the same bytes.
+
+    Live topics are never written. Of a range only its own rows are shown; what comes before, from the open of the
+    session before on, is applied silently.
+
+    [dim]breakwater replay --from 2023-12-25T23:30 --to 2023-12-26T00:30 --set W_t=10 --diff live[/dim]
+    """
+    kinds = _kinds(what)
+    if show and as_json:
+        raise ConfigError("--show and --json both print", hint="Give one of them; --out takes rows besides --json.")
+    config, changed = _config(changes or [])
+    multiple = parse_speed(speed)
+    partition = topics.partition_of(complex_name)
+    source_namespace = settings().namespace if namespace is None else namespace
+    if to_namespace is not None:
+        check_namespace(to_namespace, source_namespace)
+    asked = _asked(begin, end, from_offsets, until_offsets)
+    with ExitStack() as stack:
+        if file:
+            if from_offsets or until_offsets or iceberg:
+                raise ConfigError("a file has no offsets and is no table", hint="Give its part as --from and --to.")
+            source = from_files(file, asked, config)
+        else:
+            stored = stack.enter_context(stored_inputs(source_namespace, partition, iceberg=iceberg))
+            ends = [parse_places(texts or [], source_namespace, partition) for texts in (from_offsets, until_offsets)]
+            source = _part(stored, asked, stored.range_of(*ends))
+        summary = Summary(config, changed, source.places)
+        outputs: list[Output] = []
+        compared = _Kept()
+        if diff is not None:
+            before = signals_of(diff, source_namespace, partition, source.shown, iceberg=iceberg)
+            outputs.append(compared)
+        if to_namespace is not None:
+            outputs.append(stack.enter_context(namespace_output(to_namespace, complex_name, config)))
+        if show:
+            outputs.append(Lines(kinds, sys.stdout))
+        if out is not None:
+            outputs.extend(file_outputs(out, kinds))
+        console = Console(stderr=True)
+        with _progress(console, source) as told:
+            run(source, config, outputs, summary, speed=multiple, progress=told)
+        if diff is not None:
+            summary.diff = compare(before, compared.table(), (diff, "this replay"))
+    if not summary.events[topics.FUTURES_MBP10]:
+        console.print("[yellow]There are no mbp-10 records: without a book no level can be judged.[/yellow]")
+    if as_json:
+        sys.stdout.write(summary.as_json() + "\n")
+    else:
+        summary.show(Console())
+
+
+@dataclass
+class _Kept:
+    """Of every signal what a comparison needs."""
+
+    tables: list[pa.Table] = field(default_factory=list)
+
+    def write(self, judged: Judged) -> None:
+        if judged.signals.length:
+            self.tables.append(table_of(judged.signals).select(list(COLUMNS)))
+
+    def finish(self) -> None:
+        pass
+
+    def abandon(self) -> None:
+        self.tables.clear()
+
+    def table(self) -> pa.Table:
+        return pa.concat_tables(self.tables) if self.tables else empty_signals(COLUMNS)
+
+
+def _kinds(what: list[str] | None) -> list[str]:
+    kinds = list(dict.fromkeys(what or ["signals"]))
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ConfigError(f"--what {kind} is unknown", hint=f"There are: {', '.join(KINDS)}")
+    return kinds
+
+
+def _config(changes: list[str]) -> tuple[EngineConfig, dict[str, Any]]:
+    """The deployment's configuration with the changes, and the changed keys with their values."""
+    config = load_config()
+    values = config.model_dump()
+    names = []
+    for change in changes:
+        key, separator, text = change.partition("=")
+        if key not in values or not separator:
+            close = [name for name in values if name.lower() == key.lower()]
+            raise ConfigError(
+                f"--set {change}: {key!r} is no configuration key" if separator else f"--set {change} is not KEY=VALUE",
+                hint=f"Did you mean {close[0]}?" if close else "docs/features.md and GET /v1/config list the keys.",
+            )
+        values[key] = [part.strip() for part in text.split(",")] if isinstance(values[key], tuple) else text
+        names.append(key)
+    config = make_config(values) if changes else config
+    return config, {name: getattr(config, name) for name in names}
+
+
+def _asked(begin: str | None, end: str | None, from_offsets: Any, until_offsets: Any) -> Range:
+    if (begin and from_offsets) or (end and until_offsets):
+        raise ConfigError("a range is given by times or by offsets, not by both", hint="Leave one of them out.")
+    asked = Range(ALL.from_ns if begin is None else parse_time(begin), ALL.until_ns if end is None else parse_time(end))
+    if asked.from_ns >= asked.until_ns:
+        raise ConfigError(f"--from {begin} is not before --to {end}", hint="Swap them.")
+    return asked
+
+
+def _part(stored: Stored, asked: Range, limits: Range) -> Source:
+    """The stored inputs within both ranges."""
+    shown = Range(max(asked.from_ns, limits.from_ns), min(asked.until_ns, limits.until_ns))
+    if shown.from_ns >= shown.until_ns:
+        raise ConfigError(
+            f"the range ends at {shown_time(shown.until_ns)}, not after it begins ({shown_time(shown.from_ns)})",
+            hint="Swap its ends.",
+        )
+    return stored.source(shown)
+
+
+@contextmanager
+def _progress(console: Console, source: Source) -> Iterator[Any]:
+    columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=source.records)
+
+        def told(records: int, until_ns: int) -> None:
+            warming = " (warming up)" if until_ns <= source.shown.from_ns else ""
+            text = f"{records:,} records, at {shown_time(until_ns)} UTC{warming}"
+            bar.update(task, completed=records, description=text)
+
+        yield told

@@ -1,0 +1,155 @@
+"""The engine over a stream of recorded input: events in, rows of whole snaps out, step by step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from common import schemas, topics
+from common.columns import Batch, from_arrow, to_arrow
+from common.config import EngineConfig
+from common.recorded import END_NS, Recorded
+from common.sessions import cme_es_sessions
+from processors.engine import features, signals
+from processors.engine.order import KINDS, NO_PROMISE_NS, Merger
+from producers.replay.ranges import Range
+from producers.stream import StampedStep, stamped_batches
+
+INPUTS = tuple(topic for topic in topics.ENGINE_INPUTS if topic in KINDS)
+"""What the engine reads of a complex, in rank order."""
+
+STEP_SNAPS = 400
+"""Snaps that one step releases at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What one step gave, in the order of time; ``until_ns``: everything before it has been decided.
+
+    ``rows``: by topic (without the namespace) rows of levels.features.v1, levels.signals.v1, levels.outcomes.v1 and
+    options.flow.v1. ``events``: records applied, by topic.
+    """
+
+    rows: dict[str, Batch]
+    events: Counter[str]
+    until_ns: int
+
+    @property
+    def features(self) -> Batch:
+        """Rows of levels.features.v1."""
+        return self.rows[topics.FEATURES]
+
+    @property
+    def signals(self) -> Batch:
+        """Rows of levels.signals.v1."""
+        return self.rows[topics.SIGNALS]
+
+    def within(self, shown: Range) -> Judged:
+        """The rows of snaps in the range."""
+        return Judged({name: _cut(batch, shown) for name, batch in self.rows.items()}, self.events, self.until_ns)
+
+
+def _cut(batch: Batch, shown: Range) -> Batch:
+    times = batch["ts_event_ns"].astype(np.int64, copy=False)
+    first, last = np.searchsorted(times, [shown.from_ns, shown.until_ns]).tolist()
+    return batch if (first, last) == (0, batch.length) else batch.slice(first, last)
+
+
+def table_of(batch: Batch) -> pa.Table:
+    """Rows as Arrow, with the columns of their schema."""
+    record = schemas.load(batch.name)
+    return pa.Table.from_batches([to_arrow(batch, record.arrow, record.symbols)])
+
+
+def judge(stream: Iterable[Recorded], config: EngineConfig, end_ns: int | None = None) -> Iterator[Judged]:
+    """Apply the stream to a fresh engine.
+
+    Nothing is awaited and nothing set aside: an input that has ended promises everything. ``end_ns``: how far the last
+    piece may release snaps; None is just past the snap that still counts the last record.
+    """
+    merger = Merger(INPUTS)
+    feature_state = features.initial_state(config, cme_es_sessions())
+    signal_state = signals.initial_state()
+    interval_ns = config.snap_interval_ns
+    until_ns, last_ns = NO_PROMISE_NS, 0
+    for piece in stream:
+        if piece.batch.length:
+            merger.push(piece.topic, piece.batch, piece.offsets)
+            last_ns = max(last_ns, int(piece.batch["ts_effective_ns"][-1]))
+        promise_ns = piece.watermark_ns
+        if promise_ns == END_NS:
+            promise_ns = -(-last_ns // interval_ns) * interval_ns + 1 if end_ns is None else end_ns
+        for topic in INPUTS:
+            merger.promise(topic, merger.position(topic), promise_ns)
+        while merger.until_ns > until_ns:
+            events = merger.pop(_limit_ns(merger, until_ns, interval_ns))
+            until_ns = events.until_ns
+            rows = _parts(features.step(feature_state, events, until_ns))
+            out = {
+                topics.FEATURES: rows.features,
+                topics.SIGNALS: signals.step(config, signal_state, rows.features),
+                topics.OUTCOMES: rows.outcomes,
+                topics.OPTIONS_FLOW: rows.flow,
+            }
+            yield Judged(out, Counter({name: batch.length for name, batch in events.batches.items()}), until_ns)
+
+
+class _Parts(NamedTuple):
+    features: Batch
+    outcomes: Batch
+    flow: Batch
+
+
+def _parts(out: Any) -> _Parts:
+    if isinstance(out, Batch):
+        return _Parts(out, _no_rows(topics.OUTCOMES), _no_rows(topics.OPTIONS_FLOW))
+    return _Parts(out.features, out.outcomes, out.flow)
+
+
+def _no_rows(topic: str) -> Batch:
+    record = schemas.load(topic)
+    (empty,) = record.arrow.empty_table().to_batches() or [pa.RecordBatch.from_pylist([], record.arrow)]
+    return from_arrow(empty, record)
+
+
+def _limit_ns(merger: Merger, until_ns: int, interval_ns: int) -> int | None:
+    """As far as the next step may go; None while nothing bounds it (no event has been seen)."""
+    start_ns = until_ns
+    # Before the first record nothing is decided, however far from it the promises begin.
+    if start_ns <= 0:
+        first_ns = merger.first_effective_ns
+        if first_ns is None:
+            return None
+        start_ns = first_ns
+    return (start_ns // interval_ns + STEP_SNAPS) * interval_ns + 1
+
+
+def from_steps(steps: Iterable[StampedStep]) -> Iterator[Recorded]:
+    """Stamped batches as recorded input; each topic's records get consecutive offsets, as in a fresh log."""
+    offsets: Counter[str] = Counter()
+    watermark_ns = NO_PROMISE_NS
+    for step in steps:
+        for number, batch in enumerate(step.batches, start=1):
+            first = offsets[batch.name]
+            offsets[batch.name] += batch.length
+            # The step's promise holds for what follows all of its batches.
+            if number == len(step.batches):
+                watermark_ns = step.watermark_ns
+            yield Recorded(batch.name, batch, np.arange(first, first + batch.length, dtype=np.int64), watermark_ns)
+
+
+def replay(steps: Iterable[StampedStep], config: EngineConfig) -> Iterator[Judged]:
+    """The rows of all steps, as a live run over the same records publishes them."""
+    return judge(from_steps(steps), config)
+
+
+def signal_tables(paths: Sequence[Path], config: EngineConfig) -> Iterator[pa.Table]:
+    """The signals of files as Arrow, step by step, in the order of the digest."""
+    for judged in replay(stamped_batches(paths, config), config):
+        yield table_of(judged.signals)

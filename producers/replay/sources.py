@@ -1,0 +1,132 @@
+"""Where a replay's input comes from: files, topics, tables, or topics and past their retention the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from common.config import EngineConfig
+from common.errors import ConfigError, InputError
+from common.recorded import END_NS, LakeReader, LogReader, Piece, Recorded, interleave
+from common.topics import full_name
+from producers.replay.engine import INPUTS, from_steps
+from producers.replay.ranges import ALL, Place, Range, shown_time
+from producers.stream import stamped_batches
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A replay's input.
+
+    ``stream``: the records, those before ``shown`` included that warm the state up. ``end_ns``: how far snaps are
+    released after the last record; None is just past the snap that counts it. ``records``: how many come at most, None
+    when unknown. ``places``: first and next offset by full topic name, for what is read from topics.
+    """
+
+    stream: Iterator[Recorded]
+    shown: Range
+    end_ns: int | None
+    records: int | None
+    places: dict[str, tuple[int, int]]
+
+
+def from_files(paths: Sequence[Path], shown: Range, config: EngineConfig) -> Source:
+    """DBN and capture files. Raises InputError as `stamped_batches`, from the stream."""
+    return Source(from_steps(stamped_batches(paths, config)), shown, None, None, {})
+
+
+class Stored:
+    """The inputs of one namespace and partition, in topics (``log``), in tables (``lake``), or in both.
+
+    With both, a topic is read from the log as far back as it goes, and what is older from its table.
+    """
+
+    def __init__(self, log: LogReader | None, lake: LakeReader | None) -> None:
+        self._log = log
+        self._lake = lake
+        self._namespace = (log or lake).namespace  # type: ignore[union-attr]
+
+    def range_of(self, begin: Sequence[Place], end: Sequence[Place]) -> Range:
+        """The range of effective time from the earliest record at ``begin`` to the earliest at ``end``.
+
+        Records of one effective time are applied together, so no range ends between them. Raises InputError for an
+        offset beyond the end.
+        """
+        from_ns = [self._time_at(place) for place in begin]
+        if begin and all(ts_ns is None for ts_ns in from_ns):
+            raise InputError(
+                f"no record stands at or after {', '.join(f'{p.topic}:{p.partition}:{p.offset}' for p in begin)}",
+                hint="./breakwater topics shows how far each topic goes.",
+            )
+        until_ns = [self._time_at(place) for place in end]
+        return Range(
+            min((ts_ns for ts_ns in from_ns if ts_ns is not None), default=ALL.from_ns),
+            min((ts_ns for ts_ns in until_ns if ts_ns is not None), default=ALL.until_ns),
+        )
+
+    def source(self, shown: Range) -> Source:
+        """The records of the range and those before it that warm the state up.
+
+        Raises InputError when nothing is stored, or not all of what the range needs.
+        """
+        inputs: dict[str, Iterator[Piece]] = {}
+        places: dict[str, tuple[int, int]] = {}
+        records, more, exists = 0, False, False
+        for topic in INPUTS:
+            limit = END_NS
+            parts: list[Iterator[Piece]] = []
+            bounds = self._log.bounds(topic) if self._log is not None else None
+            if self._log is not None and bounds is not None:
+                exists = True
+                begin = self._log.offset_at(topic, shown.warm_ns)
+                end = bounds.end_offset if shown.until_ns == END_NS else self._log.offset_at(topic, shown.until_ns)
+                more |= end < bounds.end_offset
+                records += end - begin
+                limit = bounds.begin_offset
+                parts.append(self._log.pieces(topic, begin, end))
+                if end > begin:
+                    places[full_name(topic, self._namespace)] = (begin, end)
+                if begin == bounds.begin_offset > 0:
+                    self._check_older(topic, begin, shown)
+            if self._lake is not None and limit > 0:
+                found = self._lake.records(topic, shown.warm_ns, shown.until_ns)
+                exists |= found > 0
+                records += found if limit == END_NS else 0
+                more |= shown.until_ns != END_NS and self._lake.continues(topic, shown.until_ns)
+                parts.insert(0, self._lake.pieces(topic, shown.warm_ns, shown.until_ns, end_offset=limit))
+            inputs[topic] = chain.from_iterable(parts)
+        if not exists:
+            raise InputError(
+                f"nothing is stored in the {'namespace ' + self._namespace if self._namespace else 'live topics'}",
+                hint="Give files with --file, or run ./breakwater demo first.",
+            )
+        return Source(interleave(inputs), shown, shown.until_ns if more else None, records, places)
+
+    def _check_older(self, topic: str, begin: int, shown: Range) -> None:
+        """What the range may need before the topic's first offset must be in its table."""
+        committed = 0 if self._lake is None else self._lake.end_offset(topic)
+        if committed >= begin or shown.from_ns <= 0:
+            return
+        first_ns = self._log.time_at(topic, begin) if self._log is not None else None
+        if first_ns is None or first_ns <= shown.warm_ns:
+            return
+        raise InputError(
+            f"{topic} begins at {shown_time(first_ns)} (offset {begin}); the state at {shown_time(shown.from_ns)} needs"
+            f" records from {shown_time(shown.warm_ns)} on, and the table has those before offset {committed} only",
+            hint="Begin later, or let the sink catch up (./breakwater sink).",
+        )
+
+    def _time_at(self, place: Place) -> int | None:
+        bounds = None if self._log is None else self._log.bounds(place.topic)
+        if self._log is not None and bounds is not None and place.offset >= bounds.begin_offset:
+            if place.offset > bounds.end_offset:
+                raise InputError(
+                    f"{place.topic} ends at offset {bounds.end_offset}, before {place.offset}",
+                    hint="./breakwater topics shows how far each topic goes.",
+                )
+            return self._log.time_at(place.topic, place.offset)
+        if self._lake is None:
+            raise ConfigError(f"{place.topic} is in no topic", hint="Read it from the tables: --iceberg.")
+        return self._lake.time_at(place.topic, place.offset)
