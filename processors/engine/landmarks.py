@@ -67,9 +67,9 @@ class LandmarkArrays(NamedTuple):
 def empty(ticks: int) -> LandmarkArrays:
     """No session yet. ``ticks`` is a power of two, more than a session's range."""
     lm = LandmarkArrays(np.zeros(1, SCALARS), np.zeros(ticks, np.int64))
+    begin_session(lm, 0, 0)
     for field in ("prior_high", "prior_low", "prior_close"):
         lm.scalars[field] = ABSENT
-    begin_session(lm, 0, 0)
     return lm
 
 

@@ -82,7 +82,7 @@ class Snap:
 
     def names(self, *kinds: str) -> list[str]:
         """Names of the levels of these kinds, ascending by price."""
-        near, count = self.near()
+        near, _ = self.near()
         return [name for n, (name, _) in enumerate(self.levels()) if KINDS[near.kinds[n]] in kinds]
 
     def strength(self, name: str) -> float:
