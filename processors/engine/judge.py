@@ -14,20 +14,32 @@ from numpy.typing import NDArray
 from common.config import NS_PER_S, EngineConfig
 from common.jit import kernel
 from processors.engine import notes
+from processors.engine.feasibility import (
+    Feasibility,
+    feasibility_logit,
+    feasibility_prior,
+    obstacle_near,
+    obstacle_units,
+)
+from processors.engine.levels import STRONG
+from processors.engine.levelstate import ADDED, DEALER_GAMMA, DELTA_LIQ, REMOVED, SCORE, VELOCITY, Rings
 from processors.engine.score import (
     BarrierState,
     Direction,
     SweepDirection,
     Weights,
     break_sign,
+    clip,
     confidence_class,
     hedge_score,
+    imbalance_part,
     liquidity_score,
     sweep_confirms,
     tape_score,
+    velocity_part,
     weighted,
 )
-from processors.engine.smoothing import capped_ratio, decay_together, ewma, ewma_alpha
+from processors.engine.smoothing import capped_ratio, decay_together, ewma, ewma_alpha, rolling_median
 from processors.engine.snap import HALTED
 from processors.engine.triggers import (
     NOT_HELD,
@@ -36,8 +48,12 @@ from processors.engine.triggers import (
     advance_hold,
     contested,
     next_signal,
+    price_units,
     touches,
 )
+
+IMPLIED_GAMMA = 512
+"""The bit of validity_bits that says that gamma was implied from option quotes."""
 
 UP, DOWN = 0, 1
 """Positions of runway_direction in the schema."""
@@ -55,8 +71,9 @@ class Parameters(NamedTuple):
 
     weights: Weights
     thresholds: Thresholds
+    feasibility: Feasibility
     interval_ns: int
-    flow_threshold: int
+    flow_threshold: float
     velocity_reference: float
     replenish_cap: float
     confidence_medium: float
@@ -66,10 +83,16 @@ class Parameters(NamedTuple):
     alpha_replenish: float
     alpha_velocity: float
     alpha_gamma: float
+    window: int
+    """Samples of the rolling medians; 0 without them."""
 
 
 class Rows(NamedTuple):
-    """What the kernel reads of each feature row; columns of ``levels.features.v1`` and each row's slot."""
+    """What the kernel reads of each feature row; columns of ``levels.features.v1`` and each row's slot.
+
+    Null reads as 0 in ``episode``, ``confluence`` and ``gamma``, as -1 in ``touches`` and the obstacles' distances, as
+    1 in the scales.
+    """
 
     slot: NDArray[np.int64]
     ts_ns: NDArray[np.int64]
@@ -94,17 +117,35 @@ class Rows(NamedTuple):
     fuel_available: NDArray[np.bool_]
     fuel_confidence: NDArray[np.float64]
     validity_bits: NDArray[np.int32]
+    kind: NDArray[np.int32]
     gamma: NDArray[np.float64]
+    episode: NDArray[np.int32]
+    touches: NDArray[np.int32]
+    confluence: NDArray[np.int32]
+    obstacle_up: NDArray[np.float64]
+    obstacle_down: NDArray[np.float64]
+    scale_depth: NDArray[np.float64]
+    scale_volume: NDArray[np.float64]
+    scale_velocity: NDArray[np.float64]
     gamma_valid: NDArray[np.bool_]
 
 
 class Outputs(NamedTuple):
-    """What the kernel writes for each feature row; ``keep`` is false for a duplicate, whose other values are unset."""
+    """What the kernel writes for each feature row; ``keep`` is false for a duplicate, whose other values are unset.
+
+    ``tape_parts`` is false where a sweep decides the tape's score.
+    """
 
     keep: NDArray[np.bool_]
     score_liquidity: NDArray[np.float64]
     score_hedge: NDArray[np.float64]
     score_tape: NDArray[np.float64]
+    contribution_liquidity: NDArray[np.float64]
+    contribution_hedge: NDArray[np.float64]
+    contribution_tape: NDArray[np.float64]
+    tape_velocity: NDArray[np.float64]
+    tape_imbalance: NDArray[np.float64]
+    tape_parts: NDArray[np.bool_]
     score_raw: NDArray[np.float64]
     score_smooth: NDArray[np.float64]
     delta_liq_smooth: NDArray[np.float64]
@@ -115,12 +156,19 @@ class Outputs(NamedTuple):
     confidence: NDArray[np.int32]
     confidence_value: NDArray[np.float64]
     runway_direction: NDArray[np.int32]
+    feasibility_logit: NDArray[np.float64]
+    feasibility_prior: NDArray[np.float64]
     note: NDArray[np.int32]
 
 
 def parameters(config: EngineConfig) -> Parameters:
     """The configuration in the kernel's units; a level's samples are one snap interval apart, so an alpha is fixed."""
     interval_ns = config.snap_interval_ns
+
+    def alpha(tau_s: float) -> float:
+        # The median alone is an average in which only the newest counts.
+        return 1.0 if config.SMOOTHING == "MEDIAN" else ewma_alpha(interval_ns, tau_s)
+
     return Parameters(
         weights=Weights(config.w_L, config.w_H, config.w_T),
         thresholds=Thresholds(
@@ -132,19 +180,23 @@ def parameters(config: EngineConfig) -> Parameters:
             touch_band=config.TOUCH_BAND,
             contested_low=config.CONTESTED_LOW,
             contested_high=config.CONTESTED_HIGH,
-            contested_min_volume=config.CONTESTED_MIN_VOLUME,
+            contested_min_volume=float(config.CONTESTED_MIN_VOLUME),
+        ),
+        feasibility=Feasibility(
+            config.FEASIBILITY_LOGIT_STEP, config.FEASIBILITY_LOGIT_CAP, price_units(config.OUTCOME_MOVE)
         ),
         interval_ns=interval_ns,
-        flow_threshold=config.F_thresh,
+        flow_threshold=float(config.F_thresh),
         velocity_reference=config.V_REF,
         replenish_cap=config.REPLENISH_CAP,
         confidence_medium=config.CONFIDENCE_MEDIUM,
         confidence_high=config.CONFIDENCE_HIGH,
-        alpha_score=ewma_alpha(interval_ns, config.tau_score),
-        alpha_delta_liq=ewma_alpha(interval_ns, config.tau_delta_liq),
-        alpha_replenish=ewma_alpha(interval_ns, config.tau_replenish),
-        alpha_velocity=ewma_alpha(interval_ns, config.tau_velocity),
-        alpha_gamma=ewma_alpha(interval_ns, config.tau_dealer_gamma),
+        alpha_score=alpha(config.tau_score),
+        alpha_delta_liq=alpha(config.tau_delta_liq),
+        alpha_replenish=alpha(config.tau_replenish),
+        alpha_velocity=alpha(config.tau_velocity),
+        alpha_gamma=alpha(config.tau_dealer_gamma),
+        window=0 if config.SMOOTHING == "EWMA" else config.ROBUST_WINDOW,
     )
 
 
@@ -155,33 +207,52 @@ def _start_anew(level: Any) -> None:
     level.reject_held_ns = NOT_HELD
     level.seeded = 0
     level.gamma_seeded = 0
+    level.samples = 0
+    level.gamma_samples = 0
 
 
 @kernel
-def _smooth(level: Any, rows: Rows, i: int, score: float, p: Parameters) -> None:
+def _smooth(
+    level: Any, rings: Rings, scratch: NDArray[np.float64], rows: Rows, i: int, score: float, p: Parameters
+) -> None:
     """Take row ``i`` into the level's averages; the first sample seeds them."""
+    slot = rows.slot[i]
+    delta_liq = float(rows.delta_liq[i])
+    velocity = rows.velocity[i]
+    added = float(rows.added[i])
     removed = float(rows.canceled[i] + rows.filled[i])
+    gamma = rows.gamma[i]
+    if not rows.gamma_valid[i]:
+        level.gamma_seeded = 0
+        level.gamma_samples = 0
+    if p.window:
+        n = level.samples
+        score = rolling_median(rings, slot, SCORE, n, p.window, score, scratch)
+        delta_liq = rolling_median(rings, slot, DELTA_LIQ, n, p.window, delta_liq, scratch)
+        velocity = rolling_median(rings, slot, VELOCITY, n, p.window, velocity, scratch)
+        added = rolling_median(rings, slot, ADDED, n, p.window, added, scratch)
+        removed = rolling_median(rings, slot, REMOVED, n, p.window, removed, scratch)
+        level.samples = min(n + 1, p.window)
+        if rows.gamma_valid[i]:
+            gamma = rolling_median(rings, slot, DEALER_GAMMA, level.gamma_samples, p.window, gamma, scratch)
+            level.gamma_samples = min(level.gamma_samples + 1, p.window)
     if level.seeded:
         level.score = ewma(level.score, score, p.alpha_score)
-        level.delta_liq = ewma(level.delta_liq, float(rows.delta_liq[i]), p.alpha_delta_liq)
-        level.velocity = ewma(level.velocity, rows.velocity[i], p.alpha_velocity)
+        level.delta_liq = ewma(level.delta_liq, delta_liq, p.alpha_delta_liq)
+        level.velocity = ewma(level.velocity, velocity, p.alpha_velocity)
         level.added, level.removed = decay_together(
-            ewma(level.added, float(rows.added[i]), p.alpha_replenish), ewma(level.removed, removed, p.alpha_replenish)
+            ewma(level.added, added, p.alpha_replenish), ewma(level.removed, removed, p.alpha_replenish)
         )
     else:
         level.seeded = 1
         level.score = score
-        level.delta_liq = float(rows.delta_liq[i])
-        level.velocity = rows.velocity[i]
-        level.added = float(rows.added[i])
+        level.delta_liq = delta_liq
+        level.velocity = velocity
+        level.added = added
         level.removed = removed
-    if not rows.gamma_valid[i]:
-        level.gamma_seeded = 0
-    elif level.gamma_seeded:
-        level.dealer_gamma = ewma(level.dealer_gamma, rows.gamma[i], p.alpha_gamma)
-    else:
+    if rows.gamma_valid[i]:
+        level.dealer_gamma = ewma(level.dealer_gamma, gamma, p.alpha_gamma) if level.gamma_seeded else gamma
         level.gamma_seeded = 1
-        level.dealer_gamma = rows.gamma[i]
 
 
 @kernel
@@ -193,7 +264,7 @@ def _trigger(level: Any, rows: Rows, i: int, score: float, p: Parameters) -> Non
     level.reject_held_ns = advance_hold(level.reject_held_ns, low, p.interval_ns)
     signal = next_signal(level.signal, score, level.break_held_ns, level.reject_held_ns, t)
     consumed = rows.barrier_state[i] == _CONSUMED
-    if signal == _NEUTRAL and contested(score, consumed, rows.tape_volume[i], t):
+    if signal == _NEUTRAL and contested(score, consumed, rows.tape_volume[i], rows.scale_volume[i], t):
         signal = _CONTESTED
     level.signal = signal
 
@@ -212,8 +283,13 @@ def _tape_note(confirmed: bool, swept: bool, velocity: float, imbalance: float, 
 
 
 @kernel
-def judge(levels: NDArray[np.void], rows: Rows, out: Outputs, p: Parameters) -> None:
-    """Judge the rows one after the other: fill ``out`` and move ``levels`` (LEVEL[capacity], by slot) along."""
+def judge(
+    levels: NDArray[np.void], rings: Rings, scratch: NDArray[np.float64], rows: Rows, out: Outputs, p: Parameters
+) -> None:
+    """Judge the rows one after the other: fill ``out`` and move ``levels`` and ``rings`` (by slot) along.
+
+    ``scratch``: as :func:`processors.engine.smoothing.rolling_median` needs it.
+    """
     for i in range(len(rows.ts_ns)):
         level = levels[rows.slot[i]]
         ts_ns = rows.ts_ns[i]
@@ -222,24 +298,28 @@ def judge(levels: NDArray[np.void], rows: Rows, out: Outputs, p: Parameters) -> 
         if not out.keep[i]:
             continue
         followed = level.seen_ns == ts_ns - p.interval_ns
-        if not followed or level.session_date != rows.session_date[i] or level.direction != direction:
+        ended = level.episode != 0 and level.episode != rows.episode[i]
+        if not followed or ended or level.session_date != rows.session_date[i] or level.direction != direction:
             _start_anew(level)
         level.seen_ns = ts_ns
         level.session_date = rows.session_date[i]
         level.direction = direction
+        level.episode = rows.episode[i]
 
         sign = break_sign(direction)
         velocity = sign * rows.velocity[i]
         imbalance = sign * rows.imbalance[i]
         confirmed = sweep_confirms(direction, rows.sweep_detected[i], rows.sweep_direction[i])
-        liquidity = liquidity_score(rows.barrier_state[i], rows.delta_liq[i], p.flow_threshold)
+        liquidity = liquidity_score(rows.barrier_state[i], rows.delta_liq[i], p.flow_threshold * rows.scale_depth[i])
         hedge = hedge_score(rows.fuel_effect[i])
-        tape = tape_score(confirmed, velocity, imbalance, p.velocity_reference)
-        score = min(max(weighted(p.weights, liquidity, hedge, tape), 0.0), 100.0)
+        tape_velocity = velocity_part(velocity, p.velocity_reference * rows.scale_velocity[i])
+        tape_imbalance = imbalance_part(imbalance)
+        tape = tape_score(confirmed, tape_velocity, tape_imbalance)
+        score = clip(weighted(p.weights, liquidity, hedge, tape), 0.0, 100.0)
 
         halted = rows.validity_bits[i] & HALTED != 0
         if not halted:
-            _smooth(level, rows, i, score, p)
+            _smooth(level, rings, scratch, rows, i, score, p)
             _trigger(level, rows, i, score, p)
         signal = _NEUTRAL if halted else level.signal
         confidence = weighted(p.weights, rows.barrier_confidence[i], rows.fuel_confidence[i], rows.tape_confidence[i])
@@ -247,6 +327,12 @@ def judge(levels: NDArray[np.void], rows: Rows, out: Outputs, p: Parameters) -> 
         out.score_liquidity[i] = liquidity
         out.score_hedge[i] = hedge
         out.score_tape[i] = tape
+        out.contribution_liquidity[i] = p.weights.liquidity * liquidity
+        out.contribution_hedge[i] = p.weights.hedge * hedge
+        out.contribution_tape[i] = p.weights.tape * tape
+        out.tape_velocity[i] = tape_velocity
+        out.tape_imbalance[i] = tape_imbalance
+        out.tape_parts[i] = not confirmed
         out.score_raw[i] = score
         # A level first met in a halt has no averages yet: its rows show the raw values.
         out.score_smooth[i] = level.score if level.seeded else score
@@ -265,10 +351,16 @@ def judge(levels: NDArray[np.void], rows: Rows, out: Outputs, p: Parameters) -> 
         out.confidence[i] = confidence_class(confidence, p.confidence_medium, p.confidence_high)
         up = (direction == _RESISTANCE) != (signal == _REJECT)
         out.runway_direction[i] = UP if up else DOWN
+        above, below = obstacle_units(rows.obstacle_up[i]), obstacle_units(rows.obstacle_down[i])
+        beyond = above if direction == _RESISTANCE else below
+        logit = feasibility_logit(beyond, rows.confluence[i], STRONG[rows.kind[i]], rows.touches[i], p.feasibility)
+        out.feasibility_logit[i] = logit
+        out.feasibility_prior[i] = feasibility_prior(logit)
         out.note[i] = notes.HALTED
         if not halted:
             swept = rows.sweep_detected[i] and rows.sweep_direction[i] != _NO_SWEEP
             reason = _tape_note(confirmed, swept, velocity, imbalance, tape)
-            out.note[i] = notes.note_of(
-                rows.barrier_state[i], rows.visible[i], reason, rows.fuel_effect[i], rows.fuel_available[i]
-            )
+            implied = rows.validity_bits[i] & IMPLIED_GAMMA != 0
+            fuel = notes.fuel_of(rows.fuel_effect[i], rows.fuel_available[i], implied)
+            obstacle = obstacle_near(above if up else below, p.feasibility.move)
+            out.note[i] = notes.note_of(rows.barrier_state[i], rows.visible[i], fuel, reason, rows.touches[i], obstacle)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import astuple, dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,20 +13,24 @@ from numpy.typing import NDArray
 from common.columns import Column
 from common.errors import InvariantError
 from common.jit import kernel
+from processors.engine.smoothing import ROBUST_MAX
 from processors.engine.triggers import NOT_HELD
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 LEVEL = np.dtype(
     [
         ("seen_ns", np.int64),  # last snap seen; 0 before the first
         ("session_date", np.int64),
         ("direction", np.int64),
+        ("episode", np.int64),  # number of the episode that the last row belonged to; 0 outside episodes
         ("signal", np.int64),  # last signal outside halts
         ("break_held_ns", np.int64),
         ("reject_held_ns", np.int64),
         ("seeded", np.int64),  # 1 when the smoothers hold values
         ("gamma_seeded", np.int64),
+        ("samples", np.int64),  # samples in each ring but gamma's; 0 without a rolling median
+        ("gamma_samples", np.int64),
         ("score", np.float64),
         ("delta_liq", np.float64),
         ("added", np.float64),
@@ -36,42 +41,66 @@ LEVEL = np.dtype(
 )
 """One level's numbers: times in ns, the smoothed values in the units of ``levels.signals.v1``."""
 
-_STRUCT = struct.Struct("<B8q6d")
+SERIES = ("score", "delta_liq", "added", "removed", "velocity", "dealer_gamma")
+"""What is smoothed, in the order of the rings; ``samples`` counts each but the last, ``gamma_samples`` that one."""
+SCORE, DELTA_LIQ, ADDED, REMOVED, VELOCITY, DEALER_GAMMA = range(len(SERIES))
+
+Rings = NDArray[np.float64]
+"""The newest samples of each series, float64[capacity, 6, 15] by slot: oldest first, behind the last of them unset."""
+
+_STRUCT = struct.Struct("<B9q2B6d")
 
 
 @dataclass(frozen=True, slots=True)
 class LevelState:
-    """One level's numbers as a record; see :data:`LEVEL` for the meaning of each."""
+    """One level's numbers as a record; see :data:`LEVEL` for the meaning of each.
+
+    ``rings`` holds the samples that are set, series after series.
+    """
 
     seen_ns: int = 0
     session_date: int = 0
     direction: int = 0
+    episode: int = 0
     signal: int = 0
     break_held_ns: int = NOT_HELD
     reject_held_ns: int = NOT_HELD
     seeded: int = 0
     gamma_seeded: int = 0
+    samples: int = 0
+    gamma_samples: int = 0
     score: float = 0.0
     delta_liq: float = 0.0
     added: float = 0.0
     removed: float = 0.0
     velocity: float = 0.0
     dealer_gamma: float = 0.0
+    rings: tuple[float, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """The record as little-endian bytes behind its format version; exact."""
-        return _STRUCT.pack(FORMAT_VERSION, *astuple(self))
+        """The record as little-endian bytes behind its format version, the samples at the end; exact."""
+        *numbers, rings = astuple(self)
+        return _STRUCT.pack(FORMAT_VERSION, *numbers) + struct.pack(f"<{len(rings)}d", *rings)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> LevelState:
         """What :meth:`to_bytes` wrote. Raises InvariantError for another version or size."""
-        if len(data) != _STRUCT.size or data[0] != FORMAT_VERSION:
-            version = data[0] if data else "none"
-            raise InvariantError(
-                f"a level's state has version {version} and {len(data)} bytes, not {FORMAT_VERSION} and {_STRUCT.size}",
-                hint="Delete the changelog of the level table: the signals are then computed anew from the log.",
-            )
-        return cls(*_STRUCT.unpack(data)[1:])
+        if len(data) >= _STRUCT.size and data[0] == FORMAT_VERSION:
+            rest, odd = divmod(len(data) - _STRUCT.size, 8)
+            rings = struct.unpack_from(f"<{rest}d", data, _STRUCT.size)
+            made = replace(cls(*_STRUCT.unpack_from(data)[1:]), rings=rings)
+            if not odd and rest == sum(made.ring_lengths()) and max(made.ring_lengths()) <= ROBUST_MAX:
+                return made
+        version = data[0] if data else "none"
+        raise InvariantError(
+            f"a level's state has version {version} and {len(data)} bytes, not {FORMAT_VERSION} and what its samples"
+            " need",
+            hint="Delete the changelog of the level table: the signals are then computed anew from the log.",
+        )
+
+    def ring_lengths(self) -> tuple[int, ...]:
+        """How many samples each series has in ``rings``."""
+        return (self.samples,) * (len(SERIES) - 1) + (self.gamma_samples,)
 
 
 class Strings(NamedTuple):
@@ -129,11 +158,12 @@ def _lookup(ids: Strings, first: int, keys: Strings, table: NDArray[np.int64], o
 class SignalState:
     """The levels of one complex. Changed in place by :func:`processors.engine.signals.step` only.
 
-    ``levels`` is LEVEL[capacity], indexed by slot; a level keeps its slot.
+    ``levels`` is LEVEL[capacity] and ``rings`` belongs to it, both indexed by slot; a level keeps its slot.
     """
 
     def __init__(self) -> None:
         self.levels = _fresh(64)
+        self.rings = _fresh_rings(64)
         self._slots: dict[bytes, int] = {}
         self._keys = Strings(np.zeros(0, np.uint8), np.zeros(1, np.int64))
         self._table = np.full(256, -1, np.int64)
@@ -146,14 +176,23 @@ class SignalState:
     def get(self, level_id: str) -> LevelState:
         """One level's state; the unseeded state when it is unknown."""
         slot = self._slots.get(level_id.encode())
-        return LevelState() if slot is None else LevelState(*self.levels[slot].item())
+        if slot is None:
+            return LevelState()
+        numbers = LevelState(*self.levels[slot].item())
+        if not numbers.samples and not numbers.gamma_samples:
+            return numbers
+        parts = [self.rings[slot, at, :count] for at, count in enumerate(numbers.ring_lengths())]
+        return replace(numbers, rings=tuple(np.concatenate(parts).tolist()))
 
     def put(self, level_id: str, state: LevelState) -> None:
         """Set one level's state."""
         key = level_id.encode()
         if key not in self._slots:
             self._add(key)
-        self.levels[self._slots[key]] = astuple(state)
+        slot = self._slots[key]
+        *numbers, rings = astuple(state)
+        self.levels[slot] = tuple(numbers)
+        _put_rings(self.rings[slot], rings, state.ring_lengths())
 
     def slots(self, level_ids: Column) -> NDArray[np.int64]:
         """The slot of each row's level; unknown levels get the next slots in the order of their rows."""
@@ -172,6 +211,7 @@ class SignalState:
         count = len(self._slots)
         if count > len(self.levels):
             self.levels = np.concatenate([self.levels, _fresh(len(self.levels))])
+            self.rings = np.concatenate([self.rings, _fresh_rings(len(self.rings))])
         while 2 * count > len(self._table):
             self._table = np.full(2 * len(self._table), -1, np.int64)
         offsets = np.zeros(count + 1, np.int64)
@@ -185,3 +225,14 @@ def _fresh(capacity: int) -> NDArray[np.void]:
     levels["break_held_ns"] = NOT_HELD
     levels["reject_held_ns"] = NOT_HELD
     return levels
+
+
+def _fresh_rings(capacity: int) -> Rings:
+    return np.zeros((capacity, len(SERIES), ROBUST_MAX))
+
+
+def _put_rings(out: NDArray[np.float64], samples: Sequence[float], lengths: Sequence[int]) -> None:
+    start = 0
+    for at, length in enumerate(lengths):
+        out[at, :length] = samples[start : start + length]
+        start += length

@@ -91,7 +91,7 @@ def break_sign(direction: int) -> float:
 
 
 @kernel
-def liquidity_score(state: int, delta_liq: int, flow_threshold: int) -> float:
+def liquidity_score(state: int, delta_liq: int, flow_threshold: float) -> float:
     """S_L in 0..100: how little stands in the way.
 
     CONSUMED counts 60 when ``delta_liq`` < -``flow_threshold`` (contracts), else 50.
@@ -124,14 +124,28 @@ def sweep_confirms(direction: int, detected: bool, sweep_direction: int) -> bool
 
 
 @kernel
-def tape_score(confirmed: bool, velocity_aligned: float, imbalance_aligned: float, velocity_reference: float) -> float:
-    """S_T in 0..100: 100 with a confirming sweep, else up to 25 each for velocity and imbalance towards the break.
+def velocity_part(velocity_aligned: float, velocity_reference: float) -> float:
+    """What velocity towards the break adds to S_T, in 0..25; full from ``velocity_reference`` >= 0 on.
 
     Velocities in USD of the underlying per second.
     """
-    if confirmed:
-        return 100.0
-    return 25.0 * clip(velocity_aligned / velocity_reference, 0.0, 1.0) + 25.0 * clip(imbalance_aligned, 0.0, 1.0)
+    if velocity_aligned <= 0.0:
+        return 0.0
+    if velocity_aligned >= velocity_reference:
+        return 25.0
+    return 25.0 * (velocity_aligned / velocity_reference)
+
+
+@kernel
+def imbalance_part(imbalance_aligned: float) -> float:
+    """What the tape's imbalance towards the break adds to S_T, in 0..25."""
+    return 25.0 * clip(imbalance_aligned, 0.0, 1.0)
+
+
+@kernel
+def tape_score(confirmed: bool, velocity: float, imbalance: float) -> float:
+    """S_T in 0..100: 100 with a confirming sweep, else the parts of velocity and imbalance."""
+    return 100.0 if confirmed else velocity + imbalance
 
 
 @kernel

@@ -3,8 +3,9 @@
 Each level is judged on its own, from its own few numbers, so any cut of the rows into batches gives the same bytes, and
 a level's state can be stored by itself. A row not later than what its level has seen is a duplicate and is dropped. A
 level starts anew (unseeded smoothers, no holds, NEUTRAL) when it was absent from the previous snap of the grid, when
-the session changes and when its direction flips. While halted nothing moves: smoothers and holds keep their values and
-the signal is NEUTRAL; afterwards they go on as if the halt had taken no time.
+the session changes, when its direction flips and when its episode ends; that an episode opens changes nothing. While
+halted nothing moves: smoothers and holds keep their values and the signal is NEUTRAL; afterwards they go on as if the
+halt had taken no time.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from common.config import EngineConfig
 from common.errors import InvariantError
 from common.jit import kernel
 from processors.engine import notes
+from processors.engine.feasibility import NO_OBSTACLE
 from processors.engine.judge import DOWN, Outputs, Rows, judge, parameters
 from processors.engine.levelstate import SignalState
+from processors.engine.smoothing import ROBUST_MAX
 
 _SCHEMA = schemas.load(topics.SIGNALS)
 _PASSED_THROUGH = tuple(
@@ -50,9 +53,23 @@ _READ = (
     "fuel_available",
     "fuel_confidence",
     "validity_bits",
-    "fuel_net_dealer_gamma",
+    "level_kind",
 )
-"""The columns that the kernel reads, in the order of its Rows, between the slot and gamma's validity."""
+"""The columns that the kernel reads, in the order of its Rows, after the slot; then come those of _READ_NULLABLE."""
+_READ_NULLABLE = {
+    "fuel_net_dealer_gamma": 0.0,
+    "episode": 0,
+    "episode_touches": -1,
+    "confluence": 0,
+    "runway_up_obstacle_distance": NO_OBSTACLE,
+    "runway_down_obstacle_distance": NO_OBSTACLE,
+    "scale_depth": 1.0,
+    "scale_volume": 1.0,
+    "scale_velocity": 1.0,
+}
+"""What the kernel reads instead of null; the last of its Rows is gamma's validity."""
+_FLAGS = {"keep", "tape_parts"}
+_INTEGERS = {"signal", "confidence", "runway_direction", "note"}
 
 
 def initial_state() -> SignalState:
@@ -86,19 +103,26 @@ def _validity(column: Column) -> NDArray[np.bool_]:
     return np.ones(len(column), np.bool_) if column.valid is None else column.valid
 
 
+def _filled(column: Column, instead: float) -> NDArray[np.generic]:
+    """The column's values, ``instead`` where they are null."""
+    if column.valid is None:
+        return column.values
+    return np.where(column.valid, column.values, column.values.dtype.type(instead))
+
+
 def _rows(state: SignalState, batch: Batch) -> Rows:
     gamma_valid = _validity(batch.columns["fuel_net_dealer_gamma"])
-    return Rows._make([state.slots(batch.columns["level_id"]), *(batch[name] for name in _READ), gamma_valid])
+    filled = (_filled(batch.columns[name], instead) for name, instead in _READ_NULLABLE.items())
+    return Rows._make([state.slots(batch.columns["level_id"]), *(batch[name] for name in _READ), *filled, gamma_valid])
 
 
 def _outputs(length: int) -> Outputs:
-    integers = {"signal", "confidence", "runway_direction", "note"}
-    kinds = [np.bool_ if f == "keep" else np.int32 if f in integers else np.float64 for f in Outputs._fields]
+    kinds = [np.bool_ if f in _FLAGS else np.int32 if f in _INTEGERS else np.float64 for f in Outputs._fields]
     return Outputs._make([np.zeros(length, kind) for kind in kinds])
 
 
 def _runway(batch: Batch, direction: NDArray[np.int32]) -> dict[str, Column]:
-    """The next level the judged way: the row's up columns, or its down columns."""
+    """The next level and the next strong one the judged way: the row's up columns, or its down columns."""
     index = np.arange(batch.length, dtype=np.int64)
     index[direction == DOWN] += batch.length
 
@@ -119,6 +143,9 @@ def _runway(batch: Batch, direction: NDArray[np.int32]) -> dict[str, Column]:
         "runway_next_level_price": pick("level_price"),
         "runway_distance": pick("distance"),
         "runway_quality": pick("quality"),
+        "runway_obstacle_level_id": pick("obstacle_level_id"),
+        "runway_obstacle_level_price": pick("obstacle_level_price"),
+        "runway_obstacle_distance": pick("obstacle_distance"),
     }
 
 
@@ -130,11 +157,12 @@ def step(config: EngineConfig, state: SignalState, rows: Batch) -> Batch:
     out = _outputs(rows.length)
     # Slots first: an unknown level may move the array of levels.
     given = _rows(state, rows)
-    judge(state.levels, given, out, parameters(config))
+    judge(state.levels, state.rings, np.empty(ROBUST_MAX), given, out, parameters(config))
     length = rows.length
-    none = np.zeros(length, np.bool_)
+    every = np.ones(length, np.bool_)
     columns = {
         **{name: rows.columns[name] for name in _PASSED_THROUGH},
+        "ratio": Column(rows["ratio"], every),  # nullable in the signals, which had none at first
         **_runway(rows, out.runway_direction),
         "barrier_delta_liq_smooth": Column(out.delta_liq_smooth),
         "barrier_replenishment_ratio_smooth": Column(out.replenishment_smooth),
@@ -149,8 +177,13 @@ def step(config: EngineConfig, state: SignalState, rows: Batch) -> Batch:
         "confidence": Column(out.confidence),
         "confidence_value": Column(out.confidence_value),
         "note": _strings_at(notes.VOCABULARY, out.note.astype(np.int64)),
-        "episode_id": Column(np.zeros(0, np.uint8), none, np.zeros(length + 1, np.int64)),
-        "episode_touches": Column(np.zeros(length, np.int32), none),
+        "contribution_liquidity": Column(out.contribution_liquidity, every),
+        "contribution_hedge": Column(out.contribution_hedge, every),
+        "contribution_tape": Column(out.contribution_tape, every),
+        "score_tape_velocity": Column(out.tape_velocity, out.tape_parts),
+        "score_tape_imbalance": Column(out.tape_imbalance, out.tape_parts),
+        "feasibility_logit": Column(out.feasibility_logit, every),
+        "feasibility_prior": Column(out.feasibility_prior, every),
         "config_hash": repeated_string(config.hash, length),
     }
     batch = Batch(topics.SIGNALS, length, {field.name: columns[field.name] for field in _SCHEMA.fields})

@@ -31,7 +31,7 @@ class Thresholds(NamedTuple):
     touch_band: float
     contested_low: float
     contested_high: float
-    contested_min_volume: int
+    contested_min_volume: float
 
 
 class Signal(IntEnum):
@@ -49,10 +49,16 @@ _REJECT = int(Signal.REJECT)
 
 
 @kernel
+def price_units(dollars: float) -> int:
+    """A price or distance in USD of the underlying in its smallest units, so that edges are exact."""
+    return round(dollars * _PRICE_UNITS)
+
+
+@kernel
 def touches(distance: float, touch_band: float, ratio: float) -> bool:
     """True when ``distance`` (USD of the underlying) is within the band; a band under an ES tick counts as one tick."""
     band = max(touch_band, ES_TICK_SIZE / ratio)
-    return round(distance * _PRICE_UNITS) <= round(band * _PRICE_UNITS)
+    return price_units(distance) <= price_units(band)
 
 
 @kernel
@@ -78,7 +84,10 @@ def next_signal(last: int, score: float, break_held_ns: int, reject_held_ns: int
 
 
 @kernel
-def contested(score: float, consumed: bool, tape_volume: int, thresholds: Thresholds) -> bool:
-    """True when a middling score, a level being consumed and a busy tape come together."""
+def contested(score: float, consumed: bool, tape_volume: int, volume_scale: float, thresholds: Thresholds) -> bool:
+    """True when a middling score, a level being consumed and a busy tape come together.
+
+    The tape is busy from the threshold times ``volume_scale`` on (DESIGN §4.11).
+    """
     middling = thresholds.contested_low <= score <= thresholds.contested_high
-    return middling and consumed and tape_volume >= thresholds.contested_min_volume
+    return middling and consumed and tape_volume >= thresholds.contested_min_volume * volume_scale

@@ -78,17 +78,71 @@ def row_dicts(batch: Batch) -> list[dict[str, Any]]:
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
+class Episodes:
+    """The episodes of a session: each level's open, close and follow each other at random."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._count: dict[int, int] = {}
+        self._open: set[int] = set()
+
+    def of(self, level: int) -> dict[str, Any]:
+        """The level's episode columns at the next snap."""
+        if level in self._open and self._rng.random() < 0.08:
+            self._open.remove(level)
+        if level not in self._open and self._rng.random() < 0.15:
+            self._open.add(level)
+            self._count[level] = self._count.get(level, 0) + 1
+        if level not in self._open:
+            return {"episode": None, "episode_id": None, "episode_touches": None}
+        count = self._count[level]
+        return {"episode": count, "episode_id": f"{level}-{count}", "episode_touches": count - 1}
+
+
+def _later_columns(rng: random.Random) -> dict[str, Any]:
+    def maybe(value: Any) -> Any:
+        return value if rng.random() < 0.8 else None
+
+    out: dict[str, Any] = {
+        "level_kind": rng.choice(("ROUND", "VWAP", "CALL_WALL", "POC")),
+        "level_strength": maybe(rng.gauss(0, 50_000)),
+        "confluence": maybe(rng.randrange(4)),
+        "tape_spy_imbalance": maybe(rng.uniform(-1, 1)),
+        "fuel_gex": maybe(rng.gauss(0, 1e9)),
+        "fuel_oi_call_wall": maybe(475.0),
+        "fuel_oi_put_wall": maybe(465.0),
+        "fuel_oi_age_s": maybe(rng.random() * 300),
+        "scale_depth": maybe(rng.choice((0.0, 1.0, 0.1 + rng.random()))),
+        "scale_volume": maybe(rng.choice((0.0, 1.0, 0.1 + rng.random()))),
+        "scale_velocity": maybe(rng.choice((0.0, 1.0, 0.1 + rng.random()))),
+    }
+    for way, sign in (("up", 1), ("down", -1)):
+        if rng.random() < 0.7:
+            distance = rng.choice((0.1, 0.2, 0.3, 0.4, 1.0))
+            out[f"runway_{way}_obstacle_level_id"] = f"{way.upper()}_WALL"
+            out[f"runway_{way}_obstacle_level_price"] = 472.0 + sign * distance
+            out[f"runway_{way}_obstacle_distance"] = distance
+    return out
+
+
 def random_snaps(seed: int, snaps: int, levels: int = 4) -> list[list[dict[str, Any]]]:
-    """Whole snaps of a lively market: levels come and go, flip, halt, change session; one list of rows per snap."""
+    """Whole snaps of a lively market: levels come and go, flip, halt, have episodes, change session; one list of rows
+    per snap.
+
+    Every fifth seed is of an engine that fills none of the record's later columns.
+    """
     rng = random.Random(seed)
+    early = seed % 5 == 0
     states = list(schemas.load(topics.FEATURES).field("barrier_state").symbols)
     out = []
     ts_ns, session = START_NS, 20231225
     regime = {level: (rng.choice(states), rng.random()) for level in range(levels)}
+    episodes = Episodes(rng)
     for _ in range(snaps):
         ts_ns += INTERVAL_NS * (1 if rng.random() < 0.97 else rng.randrange(2, 9))
         if rng.random() < 0.01:
             session += 1
+            episodes = Episodes(rng)
         halted = 32 if rng.random() < 0.03 else 0
         present = sorted(f"ROUND_{470 + level}" for level in range(levels) if rng.random() < 0.98)
         rows: list[dict[str, Any]] = []
@@ -130,7 +184,8 @@ def random_snaps(seed: int, snaps: int, levels: int = 4) -> list[list[dict[str, 
                     "runway_down_level_price": 466.5,
                     "runway_down_distance": 3.5 + level,
                     "runway_down_quality": "CLEAR",
-                    "validity_bits": 128 | halted,
+                    "validity_bits": 128 | halted | rng.choice((0, 512)),
+                    **({} if early else {**episodes.of(level), **_later_columns(rng)}),
                 }
             )
         if rows:

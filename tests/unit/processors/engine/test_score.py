@@ -63,7 +63,7 @@ def test_a_sweep_confirms_in_the_break_direction_only(direction: str, sweep: str
 
 
 def test_a_confirming_sweep_makes_the_tape_score_100() -> None:
-    assert score.tape_score(True, -1.0, -1.0, 0.05) == 100
+    assert score.tape_score(True, 0.0, 0.0) == 100
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,17 @@ def test_a_confirming_sweep_makes_the_tape_score_100() -> None:
 def test_without_a_sweep_velocity_and_imbalance_give_up_to_25_each(
     velocity: float, imbalance: float, expected: float
 ) -> None:
-    assert score.tape_score(False, velocity, imbalance, 0.05) == pytest.approx(expected)
+    parts = score.velocity_part(velocity, 0.05), score.imbalance_part(imbalance)
+    assert all(0 <= part <= 25 for part in parts)
+    assert score.tape_score(False, *parts) == sum(parts) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("velocity", "expected"), [(1e-9, 25), (0.0, 0), (-1e-9, 0)])
+def test_in_a_market_that_never_moves_any_velocity_towards_the_break_counts_in_full(
+    velocity: float, expected: float
+) -> None:
+    """DESIGN §4.11: a reference scaled by a speed of 0."""
+    assert score.velocity_part(velocity, 0.0) == expected
 
 
 def test_the_composite_is_the_weighted_sum() -> None:

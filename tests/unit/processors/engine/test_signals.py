@@ -3,45 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from common import schemas, topics
-from common.config import EngineConfig, make_config
+from common.config import make_config
 from processors.engine import signals
-from processors.engine.levelstate import SignalState
-from tests.support.feature_rows import INTERVAL_NS, START_NS, feature_batch, row_dicts
-
-CONFIG = make_config({})
-HOLD_SNAPS = 12
-BREAKING = {
-    "barrier_state": "VACUUM",
-    "barrier_delta_liq": -300,
-    "tape_sweep_detected": True,
-    "tape_sweep_direction": "DOWN",
-}
-"""A support about to give way: S = 0.45*100 + 0.35*50 + 0.20*100 = 82.5."""
-HOLDING = {"barrier_state": "WALL", "barrier_delta_liq": 300}
-"""A support that holds: S = 17.5."""
-QUIET: dict[str, Any] = {}
-
-
-def snaps(*rows: Mapping[str, Any], first: int = 1) -> list[dict[str, Any]]:
-    """One row per snap of the grid, from the snap number ``first`` on."""
-    return [{"ts_event_ns": START_NS + (first + n) * INTERVAL_NS, **row} for n, row in enumerate(rows)]
-
-
-def judge(
-    rows: list[dict[str, Any]], state: SignalState | None = None, config: EngineConfig = CONFIG
-) -> list[dict[str, Any]]:
-    return row_dicts(signals.step(config, signals.initial_state() if state is None else state, feature_batch(rows)))
-
-
-def column(rows: list[dict[str, Any]], name: str) -> list[Any]:
-    return [row[name] for row in rows]
-
+from tests.support.feature_rows import INTERVAL_NS, START_NS, feature_batch
+from tests.support.signal_stage import BREAKING, CONFIG, HOLD_SNAPS, HOLDING, QUIET, column, judge, snaps
 
 # Shape
 
@@ -59,17 +29,17 @@ def test_what_both_records_have_passes_through() -> None:
     given = feature_batch(snaps({"spot": 471.9, "bid": 471.89, "tape_buy_vol": 7, "validity_bits": 130}))
     out = signals.step(CONFIG, signals.initial_state(), given)
     for name in {f.name for f in schemas.load(topics.FEATURES).fields} & set(out.columns):
-        assert out.columns[name] is given.columns[name]
+        assert out.columns[name].values is given.columns[name].values
+        assert name == "ratio" or out.columns[name] is given.columns[name]
 
 
 def test_no_rows_make_no_rows() -> None:
     assert judge([]) == []
 
 
-def test_every_row_carries_the_configurations_hash_and_no_episode_yet() -> None:
+def test_every_row_carries_the_configurations_hash() -> None:
     (row,) = judge(snaps(QUIET))
     assert row["config_hash"] == CONFIG.hash
-    assert row["episode_id"] is None and row["episode_touches"] is None
 
 
 # Score
@@ -265,6 +235,20 @@ RUNWAYS = {
 }
 
 
+OBSTACLES = {
+    "runway_up_obstacle_level_id": "CALL_WALL",
+    "runway_up_obstacle_level_price": 474.0,
+    "runway_up_obstacle_distance": 2.0,
+    "runway_down_obstacle_level_id": "SESSION_LOW",
+    "runway_down_obstacle_level_price": 471.2,
+    "runway_down_obstacle_distance": 0.8,
+}
+
+
+def obstacle(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[f"runway_obstacle_{part}"] for part in ("level_id", "level_price", "distance"))
+
+
 def runway(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(row[f"runway_{part}"] for part in ("direction", "next_level_id", "next_level_price", "quality"))
 
@@ -285,30 +269,17 @@ def test_without_a_next_level_the_runway_is_null() -> None:
     assert runway(row) == ("UP", None, None, "NONE") and row["runway_distance"] is None
 
 
-# Notes
+@pytest.mark.parametrize("direction", ["SUPPORT", "RESISTANCE"])
+def test_the_next_strong_level_is_picked_the_judged_way_like_the_next_level(direction: str) -> None:
+    out = judge(snaps(*[{**HOLDING, **OBSTACLES, "direction": direction}] * 13))
+    ways = {"UP": ("CALL_WALL", 474.0, 2.0), "DOWN": ("SESSION_LOW", 471.2, 0.8)}
+    assert [row["runway_direction"] for row in (out[0], out[-1])] in (["DOWN", "UP"], ["UP", "DOWN"])
+    assert [obstacle(row) for row in out] == [ways[row["runway_direction"]] for row in out]
 
 
-@pytest.mark.parametrize(
-    ("row", "note"),
-    [
-        (BREAKING, "Vacuum; sweep confirms; no option flow"),
-        ({**BREAKING, "tape_sweep_direction": "UP"}, "Vacuum; sweep opposes; no option flow"),
-        (
-            {"tape_velocity": -0.1, "tape_imbalance": -0.1, "fuel_available": True},
-            "Barrier neutral; tape confirms; dealers neutral",
-        ),
-        (
-            {"tape_velocity": 0.1, "tape_imbalance": 0.1, "fuel_available": True, "fuel_effect": "DAMPEN"},
-            "Barrier neutral; tape opposes; dealers dampen",
-        ),
-        (
-            {"barrier_state": "CONSUMED", "fuel_available": True, "fuel_effect": "AMPLIFY"},
-            "Barrier consumed; tape mixed; dealers chase",
-        ),
-    ],
-)
-def test_the_note_names_the_reasons(row: dict[str, Any], note: str) -> None:
-    assert judge(snaps(row))[0]["note"] == note
+def test_without_a_strong_level_ahead_the_obstacle_is_null() -> None:
+    (row,) = judge(snaps({"runway_up_obstacle_level_id": "CALL_WALL", "runway_up_obstacle_distance": 2.0}))
+    assert obstacle(row) == (None, None, None)
 
 
 # Duplicates

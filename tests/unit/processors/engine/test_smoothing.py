@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 from collections.abc import Callable
 from decimal import Decimal, localcontext
 
+import numpy as np
 import pytest
 
 from processors.engine.elementary import exp, expm1
-from processors.engine.smoothing import capped_ratio, decay_together, ewma, ewma_alpha
+from processors.engine.smoothing import ROBUST_MAX, capped_ratio, decay_together, ewma, ewma_alpha, rolling_median
 
 
 def arguments(seed: int) -> list[float]:
@@ -93,3 +95,32 @@ def test_a_quiet_level_keeps_its_ratio_until_both_parts_vanish_together() -> Non
         seen.add(round(capped_ratio(added, removed, 10.0), 6))
     assert seen == {2.0, 0.0}
     assert (added, removed) == (0.0, 0.0)
+
+
+def medians(samples: list[float], window: int) -> list[float]:
+    rings = np.full((3, 2, ROBUST_MAX), math.nan)
+    scratch = np.full(ROBUST_MAX, math.nan)
+    out = [
+        rolling_median(rings, 1, 0, min(seen, window), window, sample, scratch) for seen, sample in enumerate(samples)
+    ]
+    others = rings[[0, 0, 1, 2, 2], [0, 1, 1, 0, 1]]
+    assert np.isnan(others).all()
+    return out
+
+
+def test_the_rolling_median_is_of_the_last_samples_and_of_fewer_at_first() -> None:
+    """core.md §7, RobustRollingMedian; of an even number the mean of the two middle ones."""
+    assert medians([5.0, 1.0, 9.0, 2.0, 2.0, 100.0], 3) == [5.0, 3.0, 5.0, 2.0, 2.0, 2.0]
+    assert medians([5.0, 1.0, 9.0, 2.0, 2.0], 4) == [5.0, 3.0, 5.0, 3.5, 2.0]
+
+
+def test_one_outlier_does_not_move_the_median() -> None:
+    assert medians([7.0, 7.0, -1e9, 7.0, 7.0], 5)[2:] == [7.0, 7.0, 7.0]
+
+
+@pytest.mark.parametrize("window", range(1, ROBUST_MAX + 1))
+def test_the_rolling_median_is_that_of_a_sorted_list(window: int) -> None:
+    rng = random.Random(window)
+    samples = [rng.choice((rng.gauss(0, 1), 0.5, -0.5)) for _ in range(60)]
+    expected = [statistics.median(samples[max(0, n + 1 - window) : n + 1]) for n in range(len(samples))]
+    assert medians(samples, window) == expected

@@ -116,7 +116,13 @@ def test_without_a_hold_time_the_first_snap_triggers() -> None:
 def test_contested_is_a_middling_score_a_consumed_level_and_a_busy_tape(
     score: float, consumed: bool, volume: int, expected: bool
 ) -> None:
-    assert contested(score, consumed, volume, THRESHOLDS) is expected
+    assert contested(score, consumed, volume, 1.0, THRESHOLDS) is expected
+
+
+@pytest.mark.parametrize(("volume", "expected"), [(50, True), (49, False)])
+def test_what_a_busy_tape_is_scales_with_the_usual_volume(volume: int, expected: bool) -> None:
+    """DESIGN §4.11."""
+    assert contested(50, True, volume, 0.5, THRESHOLDS) is expected
 
 
 @pytest.mark.parametrize(("distance", "expected"), [(0.0, True), (0.05, True), (472.05 - 472.0, True), (0.0501, False)])
