@@ -34,6 +34,23 @@ class Scores(Answer):
     tape: float = Field(description="S_T, from the tape.")
 
 
+class Contributions(Answer):
+    """What each component gives to break_score_raw, in its points, and what S_T is made of."""
+
+    liquidity: float | None = Field(description="w_L times S_L; null in rows older than this field, as all of these.")
+    hedge: float | None = Field(description="w_H times S_H.")
+    tape: float | None = Field(description="w_T times S_T.")
+    tape_velocity: float | None = Field(description="Part of S_T from velocity, 0 to 25; null when a sweep decides.")
+    tape_imbalance: float | None = Field(description="Part of S_T from imbalance, 0 to 25; null when a sweep decides.")
+
+
+class Feasibility(Answer):
+    """A prior for a break from the ground ahead: runway, confluence, strength, touches. Not part of the score."""
+
+    logit: float | None = Field(description="More than 0 speaks for a break; null in rows older than this field.")
+    prior: float | None = Field(description="The same as a probability, 0 to 1.")
+
+
 class Quote(Answer):
     """Best price of one side."""
 
@@ -72,6 +89,9 @@ class Tape(Answer):
     """Trades near the level within W_t; volumes in ES contracts."""
 
     imbalance: float = Field(description="(buy - sell) / (buy + sell), -1 to 1.")
+    spy_imbalance: float | None = Field(
+        description="The same of the underlying's own shares; null while its feed is stale."
+    )
     buy_vol: int = Field(description="Bought by aggressors.")
     sell_vol: int = Field(description="Sold by aggressors.")
     velocity: float = Field(description="Slope of the mid over W_v, USD per second.")
@@ -89,6 +109,12 @@ class Fuel(Answer):
     call_wall: float | None = Field(description="Strike, USD; null when there is none.")
     put_wall: float | None = Field(description="Strike, USD; null when there is none.")
     hvl: float | None = Field(description="Spot at which dealers' gamma changes sign, USD; null when unknown.")
+    gex: float | None = Field(
+        description="Dealers' gamma exposure by open interest, USD per 1 %; null without snapshots."
+    )
+    oi_call_wall: float | None = Field(description="Call wall by open interest: strike, USD; null when there is none.")
+    oi_put_wall: float | None = Field(description="Put wall by open interest: strike, USD; null when there is none.")
+    oi_age_s: float | None = Field(description="Age of the newest snapshot behind these, s; null without snapshots.")
     available: bool = Field(description="Whether any option flow or snapshot behind it is live.")
     confidence: float = Field(description="0 to 1.")
 
@@ -100,6 +126,12 @@ class Obstacle(Answer):
     price: float = Field(description="USD.")
 
 
+class StrongObstacle(Obstacle):
+    """A strong level in the way: a wall, a session extreme, VWAP or the like."""
+
+    distance: float = Field(description="USD between this level and the obstacle.")
+
+
 class Runway(Answer):
     """Room to run if the judgement is right."""
 
@@ -107,6 +139,7 @@ class Runway(Answer):
     next_obstacle: Obstacle | None = Field(description="Next level that way; null when there is none.")
     distance: float | None = Field(description="USD between this level and the next obstacle.")
     quality: Literal["NONE", "CLEAR", "OBSTRUCTED"] = Field(description="NONE when there is no next level.")
+    obstacle: StrongObstacle | None = Field(description="Next strong level that way; null when there is none.")
 
 
 class Episode(Answer):
@@ -121,7 +154,7 @@ class Validity(Answer):
 
     bits: list[str] = Field(
         description="Any of WARMING_UP, ES_STALE, SPY_STALE, OPTIONS_STALE, GAP, HALTED, ZONE_NOT_VISIBLE, FUEL_ABSENT,"
-        " RATIO_HELD."
+        " RATIO_HELD, GAMMA_IMPLIED_FROM_OPTION_QUOTES."
     )
     actionable: bool = Field(description="True when nothing that the score depends on is missing.")
 
@@ -132,6 +165,11 @@ class Level(Answer):
     id: str = Field(description="Stable name, such as ROUND_680.")
     price: float = Field(description="USD.")
     kind: str = Field(description="ROUND, VWAP, SESSION_HIGH, SESSION_LOW, USER, STRIKE and so on.")
+    strength: float | None = Field(
+        description="What stands behind it, in the unit of its kind: dealers' gamma of flow walls (shares per USD), GEX"
+        " of open-interest walls (USD per 1 %), contracts traded at strikes and the POC; null for others."
+    )
+    confluence: int | None = Field(description="Other levels within CONFLUENCE_BAND.")
     direction: Literal["SUPPORT", "RESISTANCE"] = Field(description="SUPPORT when approached from above.")
     distance: float = Field(description="Absolute distance of spot from the level, USD.")
     break_score_raw: float = Field(description="0 to 100.")
@@ -140,13 +178,15 @@ class Level(Answer):
     confidence: Literal["LOW", "MEDIUM", "HIGH"]
     confidence_value: float = Field(description="0 to 1.")
     scores: Scores
+    score: Contributions
+    feasibility: Feasibility
     barrier: Barrier
     tape: Tape
     fuel: Fuel
     runway: Runway
     episode: Episode | None = Field(description="Null outside episodes.")
     validity: Validity
-    note: str = Field(description="The reasons in a few words.")
+    note: str = Field(description="The reasons in a few words, such as: Vacuum + dealers chase; sweep confirms.")
 
 
 class Market(Answer):
@@ -155,6 +195,7 @@ class Market(Answer):
     ts: int = Field(description="Snap time, ms since the Unix epoch, UTC.")
     spy: Spy
     underlying: str = Field(description="The complex.")
+    ratio: float | None = Field(description="ES price over the price of the underlying.")
     session_date: int = Field(description="Trade date, yyyymmdd.")
     config_hash: str = Field(description="Hash of the engine's configuration; see /v1/config.")
 

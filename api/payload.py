@@ -2,9 +2,9 @@
 
 Columns of Python values in, plain data or JSON bytes out.
 
-Beyond §6.4 a level carries what the record has and a reader of a judgement needs: score components, smoothed measures,
-confidence values, the episode and the validity. Times are ms (snaps lie on whole ms); prices are in USD of the
-underlying.
+Beyond §6.4 a level carries what the record has and a reader of a judgement needs: the score's components and what each
+gives to it, smoothed measures, confidence values, the prior from the ground ahead, the episode and the validity. Times
+are ms (snaps lie on whole ms); prices are in USD of the underlying.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ def level_payload(columns: Columns, row: int) -> dict[str, Any]:
         "id": get("level_id"),
         "price": get("level_price"),
         "kind": get("level_kind"),
+        "strength": get("level_strength"),
+        "confluence": get("confluence"),
         "direction": get("direction"),
         "distance": get("distance"),
         "break_score_raw": get("break_score_raw"),
@@ -68,6 +70,8 @@ def level_payload(columns: Columns, row: int) -> dict[str, Any]:
         "confidence": get("confidence"),
         "confidence_value": get("confidence_value"),
         "scores": {"liquidity": get("score_liquidity"), "hedge": get("score_hedge"), "tape": get("score_tape")},
+        "score": _score(get),
+        "feasibility": _feasibility(get),
         "barrier": _barrier(get),
         "tape": _tape(get),
         "fuel": _fuel(get),
@@ -76,6 +80,20 @@ def level_payload(columns: Columns, row: int) -> dict[str, Any]:
         "validity": _validity(get),
         "note": get("note"),
     }
+
+
+def _score(get: Callable[[str], Any]) -> dict[str, Any]:
+    return {
+        "liquidity": get("contribution_liquidity"),
+        "hedge": get("contribution_hedge"),
+        "tape": get("contribution_tape"),
+        "tape_velocity": get("score_tape_velocity"),
+        "tape_imbalance": get("score_tape_imbalance"),
+    }
+
+
+def _feasibility(get: Callable[[str], Any]) -> dict[str, Any]:
+    return {"logit": get("feasibility_logit"), "prior": get("feasibility_prior")}
 
 
 def _barrier(get: Callable[[str], Any]) -> dict[str, Any]:
@@ -101,6 +119,7 @@ def _barrier(get: Callable[[str], Any]) -> dict[str, Any]:
 def _tape(get: Callable[[str], Any]) -> dict[str, Any]:
     return {
         "imbalance": get("tape_imbalance"),
+        "spy_imbalance": get("tape_spy_imbalance"),
         "buy_vol": get("tape_buy_vol"),
         "sell_vol": get("tape_sell_vol"),
         "velocity": get("tape_velocity"),
@@ -122,18 +141,27 @@ def _fuel(get: Callable[[str], Any]) -> dict[str, Any]:
         "call_wall": get("fuel_call_wall"),
         "put_wall": get("fuel_put_wall"),
         "hvl": get("fuel_hvl"),
+        "gex": get("fuel_gex"),
+        "oi_call_wall": get("fuel_oi_call_wall"),
+        "oi_put_wall": get("fuel_oi_put_wall"),
+        "oi_age_s": get("fuel_oi_age_s"),
         "available": get("fuel_available"),
         "confidence": get("fuel_confidence"),
     }
 
 
 def _runway(get: Callable[[str], Any]) -> dict[str, Any]:
-    obstacle = get("runway_next_level_id")
+    following, strong = get("runway_next_level_id"), get("runway_obstacle_level_id")
+    obstacle = None
+    if strong is not None:
+        price, distance = get("runway_obstacle_level_price"), get("runway_obstacle_distance")
+        obstacle = {"id": strong, "price": price, "distance": distance}
     return {
         "direction": get("runway_direction"),
-        "next_obstacle": None if obstacle is None else {"id": obstacle, "price": get("runway_next_level_price")},
+        "next_obstacle": None if following is None else {"id": following, "price": get("runway_next_level_price")},
         "distance": get("runway_distance"),
         "quality": get("runway_quality"),
+        "obstacle": obstacle,
     }
 
 
@@ -153,6 +181,7 @@ def spot_payload(columns: Columns, row: int) -> dict[str, Any]:
         "ts": columns["ts_event_ns"][row] // NS_PER_MS,
         "spy": {"spot": columns["spot"][row], "bid": columns["bid"][row], "ask": columns["ask"][row]},
         "underlying": columns["underlying"][row],
+        "ratio": columns["ratio"][row],
         "session_date": columns["session_date"][row],
         "config_hash": columns["config_hash"][row],
     }

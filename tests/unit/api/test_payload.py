@@ -10,6 +10,8 @@ import pytest
 from api import examples, models
 from api.payload import columns_of, level_payload, snap_payload, validity_names
 from common import schemas, topics
+from common.columns import string_list
+from processors.engine.notes import VOCABULARY
 from tests.support.signal_rows import signal_batch, signal_snaps, snap_rows
 
 PLAN_LEVEL: dict[str, Any] = {
@@ -128,6 +130,69 @@ def test_a_missing_value_is_null_and_never_a_number() -> None:
     assert level["runway"]["next_obstacle"] is None
     assert level["barrier"]["defending_quote"] is None
     assert level["episode"] is None
+    assert level["runway"]["obstacle"] is None
+    assert level["strength"] is None and level["fuel"]["gex"] is None and level["tape"]["spy_imbalance"] is None
+
+
+LATER: dict[str, Any] = {
+    "level_strength": -90_000.0,
+    "confluence": 2,
+    "ratio": 10.01,
+    "contribution_liquidity": 45.0,
+    "contribution_hedge": 17.5,
+    "contribution_tape": 9.0,
+    "score_tape_velocity": 25.0,
+    "score_tape_imbalance": 20.0,
+    "feasibility_logit": -1.0,
+    "feasibility_prior": 0.25,
+    "tape_spy_imbalance": -0.5,
+    "fuel_gex": 3e9,
+    "fuel_oi_call_wall": 550.0,
+    "fuel_oi_put_wall": 540.0,
+    "fuel_oi_age_s": 12.5,
+    "runway_obstacle_level_id": "PUT_WALL",
+    "runway_obstacle_level_price": 542.0,
+    "runway_obstacle_distance": 3.0,
+    "episode_id": "E3",
+    "episode_touches": 2,
+}
+
+
+def test_what_came_after_the_plan_stands_where_a_reader_looks_for_it() -> None:
+    payload = snap_payload(columns_of(signal_batch([{**PLAN_ROW, **LATER}])))
+    (level,) = payload["levels"]
+    models.Level.model_validate(level)
+    assert payload["ratio"] == 10.01
+    assert contained(
+        {
+            "strength": -90_000.0,
+            "confluence": 2,
+            "score": {"liquidity": 45.0, "hedge": 17.5, "tape": 9.0, "tape_velocity": 25.0, "tape_imbalance": 20.0},
+            "feasibility": {"logit": -1.0, "prior": 0.25},
+            "tape": {"spy_imbalance": -0.5},
+            "fuel": {"gex": 3e9, "oi_call_wall": 550.0, "oi_put_wall": 540.0, "oi_age_s": 12.5},
+            "runway": {"obstacle": {"id": "PUT_WALL", "price": 542.0, "distance": 3.0}},
+            "episode": {"id": "E3", "touches": 2},
+        },
+        level,
+    )
+    assert contained(PLAN_LEVEL, level)
+
+
+def test_the_example_adds_up() -> None:
+    """Plan §5.4, DESIGN §4.8: its numbers are such as the engine gives."""
+    level = examples.LEVEL_EXAMPLE
+    parts = [level["score"][name] for name in ("liquidity", "hedge", "tape")]
+    assert parts == [
+        0.45 * level["scores"]["liquidity"],
+        0.35 * level["scores"]["hedge"],
+        0.2 * level["scores"]["tape"],
+    ]
+    assert sum(parts) == level["break_score_raw"]
+    engines = [level[name]["confidence"] for name in ("barrier", "fuel", "tape")]
+    assert level["confidence_value"] == pytest.approx(0.45 * engines[0] + 0.35 * engines[1] + 0.2 * engines[2])
+    assert level["note"] in string_list(VOCABULARY)
+    assert level["distance"] == pytest.approx(examples.MARKET_EXAMPLE["spy"]["spot"] - level["price"])
 
 
 def test_a_number_that_json_does_not_have_is_null() -> None:
@@ -146,12 +211,18 @@ def test_every_bit_of_validity_has_its_name() -> None:
         64: "ZONE_NOT_VISIBLE",
         128: "FUEL_ABSENT",
         256: "RATIO_HELD",
+        512: "GAMMA_IMPLIED_FROM_OPTION_QUOTES",
     }
 
 
 @pytest.mark.parametrize(
     ("bits", "names"),
-    [(0, []), (128, ["FUEL_ABSENT"]), (1 | 64 | 256, ["WARMING_UP", "ZONE_NOT_VISIBLE", "RATIO_HELD"])],
+    [
+        (0, []),
+        (128, ["FUEL_ABSENT"]),
+        (1 | 64 | 256, ["WARMING_UP", "ZONE_NOT_VISIBLE", "RATIO_HELD"]),
+        (512, ["GAMMA_IMPLIED_FROM_OPTION_QUOTES"]),
+    ],
 )
 def test_validity_says_what_is_missing(bits: int, names: list[str]) -> None:
     columns = columns_of(signal_batch(snap_rows(0, validity_bits=bits)))
@@ -167,7 +238,8 @@ def test_every_field_of_the_record_is_served() -> None:
             read.add(name)
             return super().__getitem__(name)
 
-    rows = snap_rows(0, episode_id="E1", runway_next_level_id="VWAP", barrier_defending_px=472.0)
+    ids = {"episode_id": "E1", "runway_next_level_id": "VWAP", "runway_obstacle_level_id": "VWAP"}
+    rows = snap_rows(0, **ids, barrier_defending_px=472.0)
     snap_payload(Watched(columns_of(signal_batch(rows))))
     assert {field.name for field in schemas.load(topics.SIGNALS).fields} - read == internal
 
