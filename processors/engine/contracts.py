@@ -104,7 +104,7 @@ class OptionArrays(NamedTuple):
     strike_volume: NDArray[np.int64]  # [capacity] contracts traded there in the session
     strike_sum: NDArray[np.int64]  # [capacity + 1, 2] sums before a strike: dealers' gamma in 1e-9, signed contracts
     strike_wall: NDArray[np.int64]  # [capacity, 2] dealers' gamma of calls and of puts within W_wall, 1e-9
-    pricing: NDArray[np.float64]  # [capacity, 4] scratch: contracts repriced for the gamma flip
+    pricing: NDArray[np.float64]  # [capacity, 3] scratch: contracts repriced for the gamma flip
     flow: WindowedSums  # [capacity, 5] over W_g: VOLUME to SIGNED per contract
     wall: WindowedSums  # [capacity, 1] over W_wall: dealers' gamma per contract, 1e-9
 
@@ -129,7 +129,7 @@ def _sized(scalars: NDArray[np.void], capacity: int, flow: WindowedSums, wall: W
         strike_volume=np.zeros(capacity, np.int64),
         strike_sum=np.zeros((capacity + 1, 2), np.int64),
         strike_wall=np.zeros((capacity, 2), np.int64),
-        pricing=np.zeros((capacity, 4), np.float64),
+        pricing=np.zeros((capacity, 3), np.float64),
         flow=flow,
         wall=wall,
     )

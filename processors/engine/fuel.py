@@ -185,39 +185,49 @@ def _book_gamma(op: OptionArrays, count: int, spot: float) -> float:
 
 
 @kernel
-def _crossing(spot: float, here: float, there: float, at_here: float, at_there: float) -> float:
-    """Zero of the line between two grid points of different sign; NaN when there is none."""
-    if at_here == 0.0 or at_there == 0.0:
-        return np.nan
-    if (at_here > 0.0) == (at_there > 0.0):
+def _crossing(here: float, there: float, at_here: float, at_there: float) -> float:
+    """Zero of the line between two spots whose gamma differs in sign; NaN when it does not, or one has none."""
+    if 0.0 in (at_here, at_there) or (at_here > 0.0) == (at_there > 0.0):
         return np.nan
     return here + (there - here) * (at_here / (at_here - at_there))
 
 
 @kernel
 def gamma_flip(op: OptionArrays, p: Parameters, snap_ns: int, spot: float) -> float:
-    """The spot nearest to now at which the session's dealer gamma changes sign; NaN when it does not."""
+    """The spot nearest to now at which the session's dealer gamma changes sign; NaN when it does not.
+
+    Searched outwards on a grid of HVL_STEP within HVL_RANGE, and interpolated. A point where nothing is left of any
+    gamma has no sign and is passed over.
+    """
     if not spot > 0.0:
         return np.nan
     count = _list_positions(op, p, snap_ns)
     if count == 0:
         return np.nan
-    centre = _book_gamma(op, count, spot)
-    above = centre
-    below = centre
+    above = _book_gamma(op, count, spot)
+    below = above
+    above_at = spot
+    below_at = spot
     for k in range(1, int(np.floor(p.hvl_range / p.hvl_step + 1e-9)) + 1):
         up = spot + k * p.hvl_step
         down = spot - k * p.hvl_step
-        next_above = _book_gamma(op, count, up)
-        next_below = _book_gamma(op, count, down) if down > 0.0 else 0.0
-        high = _crossing(spot, up - p.hvl_step, up, above, next_above)
-        low = _crossing(spot, down + p.hvl_step, down, below, next_below)
-        if not np.isnan(high) and (np.isnan(low) or high - spot <= spot - low):
+        gamma_up = _book_gamma(op, count, up)
+        gamma_down = _book_gamma(op, count, down) if down > 0.0 else 0.0
+        if above == 0.0 and below == 0.0:  # no sign yet anywhere: the first one found stands for both sides
+            if gamma_up != 0.0:
+                below, below_at = gamma_up, up
+            elif gamma_down != 0.0:
+                above, above_at = gamma_down, down
+        high = _crossing(above_at, up, above, gamma_up)
+        low = _crossing(below_at, down, below, gamma_down)
+        if not np.isnan(high) and (np.isnan(low) or abs(high - spot) <= abs(spot - low)):
             return high
         if not np.isnan(low):
             return low
-        above = next_above
-        below = next_below
+        if gamma_up != 0.0:
+            above, above_at = gamma_up, up
+        if gamma_down != 0.0:
+            below, below_at = gamma_down, down
     return np.nan
 
 

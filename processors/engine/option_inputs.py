@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from common import schemas, topics
 from common.columns import Batch, Column
+from common.jit import kernel
 from common.prices import ABSENT, to_ticks
 from processors.engine.blackscholes import GREATEST_SIGMA, LEAST_SIGMA
 
@@ -151,9 +152,89 @@ def _contract(batch: Batch, closes: Closes) -> _Contract:
     )
 
 
+@kernel
+def _number(text: NDArray[np.uint8], start: int, stop: int) -> int:
+    """The decimal number in these characters; -1 when one is no digit."""
+    value = 0
+    for n in range(start, stop):
+        if text[n] < ord("0") or text[n] > ord("9"):
+            return -1
+        value = 10 * value + (int(text[n]) - ord("0"))
+    return value
+
+
+@kernel
+def _days_of(year: int, month: int, day: int) -> int:
+    """Days since 1970-01-01 of a date of the Gregorian calendar; -1 when there is no such date.
+
+    Years are counted from March, so that the leap day comes last in them (Hinnant, "chrono-compatible low-level date
+    algorithms").
+    """
+    leap = (year % 4 == 0 and year % 100 != 0) or year % 400 == 0
+    length = 31
+    if month in (4, 6, 9, 11):
+        length = 30
+    elif month == 2:
+        length = 29 if leap else 28
+    if month < 1 or month > 12 or day < 1 or day > length:
+        return -1
+    if month <= 2:
+        year -= 1
+    months = (month + 9) % 12
+    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * months + 2) // 5 + day - 1 - 719_468
+
+
+_SYMBOL_TAIL = 15
+
+
+@kernel
+def _read_symbols(
+    text: NDArray[np.uint8],
+    offsets: Integers,
+    exp_days: Integers,
+    strike_milli: Integers,
+    is_put: Integers,
+) -> None:
+    """Expiration, strike and right of OCC symbols, which end in YYMMDD, C or P, and the strike in 0.001 USD with eight
+    digits; an expiration of -1 where a symbol does not.
+    """
+    for n in range(len(exp_days)):
+        exp_days[n] = -1
+        end = offsets[n + 1]
+        start = end - _SYMBOL_TAIL
+        if start < offsets[n]:
+            continue
+        date = _number(text, start, start + 6)
+        right = text[start + 6]
+        strike = _number(text, start + 7, end)
+        if date < 0 or strike < 0 or (right != ord("C") and right != ord("P")):
+            continue
+        exp_days[n] = _days_of(2000 + date // 10_000, date // 100 % 100, date % 100)
+        strike_milli[n] = strike
+        is_put[n] = 1 if right == ord("P") else 0
+
+
+def _named_contract(batch: Batch, closes: Closes) -> _Contract:
+    """Contracts by their symbol alone, as option quotes have them."""
+    column = batch.columns["option_symbol"]
+    exp_days, strike, is_put = (np.zeros(batch.length, np.int64) for _ in range(3))
+    if column.offsets is not None:
+        text = np.ascontiguousarray(column.values, np.uint8)
+        _read_symbols(text, np.ascontiguousarray(column.offsets), exp_days, strike, is_put)
+    return _Contract(
+        _int64(batch["ts_effective_ns"]),
+        _int64(batch["ts_event_ns"]),
+        exp_days,
+        strike,
+        is_put,
+        expiry_ns_of(exp_days, closes),
+        (exp_days >= 0) & (strike > 0),
+    )
+
+
 def option_quotes(batch: Batch, closes: Closes) -> OptionQuotes:
-    """Records of ``options.quotes.v1`` for the kernels."""
-    contract = _contract(batch, closes)
+    """Records of ``options.quotes.v1`` for the kernels; the contract is read from its symbol."""
+    contract = _named_contract(batch, closes)
     bid, bid_good = _side(batch.columns["bid_px"])
     ask, ask_good = _offer(batch.columns["ask_px"])
     return OptionQuotes(*contract._replace(ok=contract.ok & bid_good & ask_good), bid, ask)
