@@ -7,7 +7,8 @@ from pathlib import Path
 
 from common.columns import Batch, Column
 from common.errors import InputError
-from producers.dbn.file import AGAIN, DbnFile
+from producers.blocks import AGAIN
+from producers.dbn.file import DbnFile
 from producers.dbn.parse import TOPICS, BadValueError, parse
 from producers.event_ids import EventIds
 

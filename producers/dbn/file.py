@@ -10,31 +10,27 @@ nothing is upgraded but the metadata, which the vendor's own decoder does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import databento_dbn
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
 from common.errors import InputError
+from producers.blocks import AGAIN, blocks
 from producers.dbn.symbols import SymbolMap, symbol_map
 
 VERSIONS = (1, 2, 3)
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 DBN_MAGIC = b"DBN"
 PRELUDE_BYTES = 8
 """Magic, version and the 4-byte length of the metadata."""
 
 METADATA_BYTES_MAX = 64 << 20
-READ_BYTES = 256 << 10
 LENGTH_UNIT_BYTES = 4
 """A record's ``length`` counts 32-bit words."""
-
-AGAIN = "Download or copy the file again and run the same command; what was published before the damage is kept."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +73,9 @@ class DbnFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._blocks = _blocks(path)
-        self._buffer = bytearray()
+        self._blocks = blocks(path)
+        self._held: deque[memoryview] = deque()
+        self._held_bytes = 0
         self._damage: InputError | None = None
         self._ended = False
         self._records = 0
@@ -113,18 +110,18 @@ class DbnFile:
         Raises InputError when the next record cannot be read.
         """
         self._fill(count * self._item_bytes)
-        whole = min(len(self._buffer) // self._item_bytes, count)
-        records = np.frombuffer(self._buffer[: whole * self._item_bytes], self.header.dtype)
+        whole = min(self._held_bytes // self._item_bytes, count)
+        records = np.frombuffer(self._copy(whole * self._item_bytes), self.header.dtype)
         records = records[: self._first_foreign(records)]
-        del self._buffer[: len(records) * self._item_bytes]
+        self._drop(len(records) * self._item_bytes)
         self._records += len(records)
         if len(records) == 0 and count > 0:
             self._raise_damage()
         return records
 
     def _fill(self, wanted_bytes: int) -> None:
-        """Read on until that many bytes are buffered, the file ends or a block is damaged."""
-        while len(self._buffer) < wanted_bytes and not self._ended and self._damage is None:
+        """Read on until that many bytes are held, the file ends or a block is damaged."""
+        while self._held_bytes < wanted_bytes and not self._ended and self._damage is None:
             try:
                 block = next(self._blocks, None)
             except InputError as error:
@@ -133,17 +130,39 @@ class DbnFile:
             if block is None:
                 self._ended = True
             else:
-                self._buffer += block
+                self._held.append(memoryview(block))
+                self._held_bytes += len(block)
+
+    def _copy(self, size: int) -> bytearray:
+        """The next ``size`` bytes, or all that are held; they stay held."""
+        pieces = []
+        for block in self._held:
+            pieces.append(block[:size])
+            size -= len(pieces[-1])
+            if size == 0:
+                break
+        return bytearray().join(pieces)
+
+    def _drop(self, size: int) -> None:
+        """Forget the next ``size`` bytes."""
+        self._held_bytes -= size
+        while size:
+            block = self._held.popleft()
+            if len(block) > size:
+                self._held.appendleft(block[size:])
+            size -= min(size, len(block))
 
     def _first_foreign(self, records: NDArray[np.void]) -> int:
         """Index of the first record that is not one of this schema (their number when all are)."""
-        good = (records["length"] == self._item_bytes // LENGTH_UNIT_BYTES) & (records["rtype"] == self.header.rtype)
+        mark = (self.header.rtype << 8) + self._item_bytes // LENGTH_UNIT_BYTES
+        good = records.view("<u2").reshape(len(records), self._item_bytes // 2)[:, 0] == mark
         return len(records) if bool(good.all()) else int(np.argmin(good))
 
     def _raise_damage(self) -> None:
         """Say why there is no next record; returns when the file simply ended."""
-        if len(self._buffer) >= self._item_bytes:
-            length, rtype = self._buffer[0] * LENGTH_UNIT_BYTES, self._buffer[1]
+        if self._held_bytes >= self._item_bytes:
+            words, rtype = self._copy(2)
+            length = words * LENGTH_UNIT_BYTES
             raise InputError(
                 f"{self.path}: record {self._records} is no {self.header.schema} record:"
                 f" rtype {rtype} and {length} bytes, not rtype {self.header.rtype} and {self._item_bytes} bytes",
@@ -151,33 +170,34 @@ class DbnFile:
             )
         if self._damage is not None:
             raise InputError(f"{self._damage}, after {self._records} whole records", hint=AGAIN)
-        if self._buffer:
+        if self._held_bytes:
             raise InputError(
                 f"{self.path}: the file ends inside record {self._records}:"
-                f" {len(self._buffer)} of its {self._item_bytes} bytes are there",
+                f" {self._held_bytes} of its {self._item_bytes} bytes are there",
                 hint=AGAIN,
             )
 
     def _take(self, size: int) -> bytes:
         """``size`` bytes of the header. Raises InputError when the file ends before."""
         self._fill(size)
-        if len(self._buffer) < size:
+        if self._held_bytes < size:
             if self._damage is not None:
                 raise InputError(f"{self._damage}, inside the header", hint=AGAIN)
             raise InputError(
-                f"{self.path}: the file ends inside its header, after {len(self._buffer)} bytes", hint=AGAIN
+                f"{self.path}: the file ends inside its header, after {self._held_bytes} bytes", hint=AGAIN
             )
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
+        taken = bytes(self._copy(size))
+        self._drop(size)
         return taken
 
     def _read_header(self) -> Header:
         self._fill(PRELUDE_BYTES)
-        if not self._buffer.startswith(DBN_MAGIC):
-            if self._damage is not None and not self._buffer:
+        beginning = bytes(self._copy(PRELUDE_BYTES))
+        if not beginning.startswith(DBN_MAGIC):
+            if self._damage is not None and not beginning:
                 raise self._damage
             raise InputError(
-                f"{self.path} is not a DBN file: it begins with {bytes(self._buffer[:PRELUDE_BYTES])!r}",
+                f"{self.path} is not a DBN file: it begins with {beginning!r}",
                 hint="Give DBN files (.dbn or .dbn.zst) of the schemas " + " and ".join(LAYOUTS) + ".",
             )
         prelude = self._take(PRELUDE_BYTES)
@@ -213,55 +233,3 @@ class DbnFile:
             dtype=dtype,
             rtype=layout.rtype,
         )
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    """The file's bytes, decompressed, block by block.
-
-    Raises InputError without position words, which the caller adds.
-    """
-    try:
-        with path.open("rb") as file:
-            first = file.read(READ_BYTES)
-            if not first:
-                raise InputError(f"{path} is empty", hint="Give a DBN file.")
-            if first.startswith(ZSTD_MAGIC):
-                yield from _decompressed(path, first, iter(lambda: file.read(READ_BYTES), b""))
-            else:
-                yield first
-                yield from iter(lambda: file.read(READ_BYTES), b"")
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist", hint="Check the path.") from None
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read: {error.strerror}", hint="Check the path and its permissions."
-        ) from None
-
-
-def _decompressed(path: Path, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    """The content of one zstd frame after the other."""
-    decompressor = zstandard.ZstdDecompressor()
-    frame = decompressor.decompressobj()
-    begun = False
-    position = 0
-    piece: bytes | None = first
-    while piece is not None:
-        size = len(piece)
-        while piece:
-            begun = True
-            try:
-                block = frame.decompress(piece)
-            except zstandard.ZstdError as error:
-                problem = f"{path}: the zstd stream is damaged near byte {position}: {error}"
-                raise InputError(problem, hint=AGAIN) from error
-            if block:
-                yield block
-            piece = frame.unused_data if frame.eof else b""
-            if frame.eof:
-                frame = decompressor.decompressobj()
-                begun = False
-        position += size
-        piece = next(rest, None)
-    if begun:
-        problem = f"{path}: the zstd stream is truncated: the file ends at byte {position} inside a frame"
-        raise InputError(problem, hint=AGAIN)

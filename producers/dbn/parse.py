@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import databento_dbn
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +11,7 @@ from common.columns import Batch, Column, repeated_string, strings
 from common.errors import RecordError
 from common.schemas import load
 from common.topics import FUTURES_MBP10, FUTURES_TRADES
+from producers.dbn.columns import DEPTH, INT32_MAX, Head, Levels, empty_head, empty_levels, read_head, read_levels
 from producers.dbn.symbols import SymbolMap
 from producers.event_ids import content_hashes
 
@@ -19,12 +19,8 @@ SOURCE = "databento"
 TOPICS = {"mbp-10": FUTURES_MBP10, "trades": FUTURES_TRADES}
 """Where the records of each DBN schema go."""
 
-PRICE_SCALE = 1e9
-"""Every 1 unit of a DBN price is 1e-9 dollars."""
-
 SNAPSHOT_FLAG = 32
-DEPTH = 10
-INT32_MAX = 2**31 - 1
+WORD_BYTES = 8
 
 
 class BadValueError(RecordError):
@@ -63,103 +59,91 @@ _ACTIONS = _codes(
 )
 _SIDES = _codes(FUTURES_MBP10, "side", {b"A": "ASK", b"B": "BID", b"N": "NONE"})
 _AGGRESSORS = _codes(FUTURES_TRADES, "aggressor", {b"A": "SELL", b"B": "BUY", b"N": "MID"})
+_ANY = np.zeros(256, np.int32)
+"""A trade's action is not read."""
 
 
 def parse(schema: str, records: NDArray[np.void], symbols: SymbolMap) -> Parsed:
     """The batch of ``records``, which are of the DBN schema ``mbp-10`` or ``trades``.
 
-    Raises BadValueError for a record with a letter, size or price that the topic cannot hold.
+    Raises BadValueError for the first record with a letter, size or price that the topic cannot hold.
     """
     topic = TOPICS[schema]
-    columns = _envelope(records, symbols)
-    columns.update(_book(records) if schema == "mbp-10" else _trade(records))
-    ordered = {field.name: columns[field.name] for field in load(topic).fields}
-    return Parsed(Batch(topic, len(records), ordered), _hashes(topic, records))
-
-
-def _envelope(records: NDArray[np.void], symbols: SymbolMap) -> dict[str, Column]:
+    is_book = schema == "mbp-10"
     length = len(records)
-    instrument_id = records["instrument_id"].astype(np.int64)
-    ts_event_ns = records["ts_event"].astype(np.int64)
-    ts_recv_ns = records["ts_recv"].astype(np.int64)
+    words = records.view(np.uint64).reshape(length, records.dtype.itemsize // WORD_BYTES)
+    head = empty_head(length)
+    actions, sides = (_ACTIONS, _SIDES) if is_book else (_ANY, _AGGRESSORS)
+    bad = read_head(words, actions, sides, head)
+    if is_book:
+        levels = empty_levels(length)
+        bad = min(bad, read_levels(words, levels))
+    elif not head.price_valid.all():
+        bad = min(bad, int(np.argmin(head.price_valid)))
+    if bad < length:
+        raise BadValueError(bad, _problem(records[bad], is_book))
+    columns = {**_envelope(head, symbols), **(_book(head, levels) if is_book else _trade(head, records))}
+    ordered = {field.name: columns[field.name] for field in load(topic).fields}
+    return Parsed(Batch(topic, length, ordered), content_hashes(topic, list(head.hashed)))
+
+
+def _envelope(head: Head, symbols: SymbolMap) -> dict[str, Column]:
+    length = len(head.size)
+    every = np.ones(length, np.bool_)
     return {
         "event_id": Column(np.zeros(length, np.int64)),
-        "ts_event_ns": Column(ts_event_ns),
-        "ts_recv_ns": Column(ts_recv_ns),
-        "ts_effective_ns": Column(ts_event_ns),
+        "ts_event_ns": Column(head.ts_event_ns),
+        "ts_recv_ns": Column(head.ts_recv_ns),
+        "ts_effective_ns": Column(head.ts_event_ns),
         "source": repeated_string(SOURCE, length),
-        "symbol": symbols.column(instrument_id, ts_event_ns),
-        "instrument_id": Column(instrument_id, np.ones(length, np.bool_)),
-        "seq": Column(records["sequence"].astype(np.int64), np.ones(length, np.bool_)),
+        "symbol": symbols.column(head.instrument_id, head.ts_event_ns),
+        "instrument_id": Column(head.instrument_id, every),
+        "seq": Column(head.seq, every),
         "is_late": Column(np.zeros(length, np.bool_)),
-        "size": Column(_int32(records, "size")),
-        "flags": Column(records["flags"].astype(np.int32)),
+        "size": Column(head.size),
+        "flags": Column(head.flags),
     }
 
 
-def _book(records: NDArray[np.void]) -> dict[str, Column]:
+def _book(head: Head, levels: Levels) -> dict[str, Column]:
     columns = {
-        "action": Column(_letters(records, "action", _ACTIONS)),
-        "side": Column(_letters(records, "side", _SIDES)),
-        "price": _price(records["price"]),
-        "is_snapshot": Column((records["flags"] & SNAPSHOT_FLAG) != 0),
+        "action": Column(head.action),
+        "side": Column(head.side),
+        "price": Column(head.price, head.price_valid),
+        "is_snapshot": Column((head.flags & SNAPSHOT_FLAG) != 0),
     }
-    for level in range(DEPTH):
-        for side in ("bid", "ask"):
-            price = _price(records[f"{side}_px_{level:02d}"])
-            columns[f"{side}_px_{level + 1}"] = price
-            for quantity in ("sz", "ct"):
-                values = _int32(records, f"{side}_{quantity}_{level:02d}")
-                if price.valid is not None and not price.valid.all():
-                    values = np.where(price.valid, values, np.int32(0))
-                columns[f"{side}_{quantity}_{level + 1}"] = Column(values, price.valid)
+    every = np.ones(len(head.size), np.bool_)
+    for row, (side, level) in enumerate((side, level) for side in ("bid", "ask") for level in range(1, DEPTH + 1)):
+        valid = levels.valid[row] if levels.missing[row] else every
+        columns[f"{side}_px_{level}"] = Column(levels.price[row], valid)
+        columns[f"{side}_sz_{level}"] = Column(levels.size[row], valid)
+        columns[f"{side}_ct_{level}"] = Column(levels.orders[row], valid)
     return columns
 
 
-def _trade(records: NDArray[np.void]) -> dict[str, Column]:
-    price = _price(records["price"])
-    if price.valid is not None and not price.valid.all():
-        index = int(np.argmin(price.valid))
-        raise BadValueError(index, "a trade without a price")
+def _trade(head: Head, records: NDArray[np.void]) -> dict[str, Column]:
     return {
-        "price": Column(price.values),
-        "aggressor": Column(_letters(records, "side", _AGGRESSORS)),
+        "price": Column(head.price),
+        "aggressor": Column(head.side),
         "venue": _venues(records["publisher_id"]),
     }
 
 
-def _price(raw: NDArray[np.int64]) -> Column:
-    """Dollars.
-
-    Null where the vendor has none. Division, not multiplication by 1e-9, gives the double nearest to the decimal.
-    """
-    valid = raw != databento_dbn.UNDEF_PRICE
-    return Column(np.where(valid, raw / PRICE_SCALE, 0.0), valid)
-
-
-def _int32(records: NDArray[np.void], field: str) -> NDArray[np.int32]:
-    raw = records[field]
-    if len(raw) and raw.max() > INT32_MAX:
-        index = int(np.argmax(raw > INT32_MAX))
-        raise BadValueError(index, f"{field} is {raw[index]}, more than {INT32_MAX}")
-    return raw.astype(np.int32)
-
-
-def _bytes(records: NDArray[np.void], field: str) -> NDArray[np.uint8]:
-    """The one-letter field as numbers.
-
-    NumPy would show a zero byte as an empty string, which the file does not hold.
-    """
-    return np.ascontiguousarray(records[field]).view(np.uint8)
-
-
-def _letters(records: NDArray[np.void], field: str, table: NDArray[np.int32]) -> NDArray[np.int32]:
-    letters = _bytes(records, field)
-    codes = table[letters]
-    if (codes < 0).any():
-        index = int(np.argmin(codes))
-        raise BadValueError(index, f"{field} is {chr(letters[index])!r}, which means nothing here")
-    return codes
+def _problem(record: np.void, is_book: bool) -> str:
+    """What is wrong with a record that the kernels stopped at."""
+    sizes, letters = ["size"], [("side", _AGGRESSORS)]
+    if is_book:
+        letters = [("action", _ACTIONS), ("side", _SIDES)]
+        sizes += [f"{s}_{q}_{k:02d}" for k in range(DEPTH) for s in ("bid", "ask") for q in ("sz", "ct")]
+    for name in sizes:
+        if record[name] > INT32_MAX:
+            return f"{name} is {record[name]}, more than {INT32_MAX}"
+    for name, table in letters:
+        # NumPy shows a zero byte as an empty string.
+        letter = record[name] or b"\0"
+        if table[letter[0]] < 0:
+            return f"{name} is {letter.decode('latin-1')!r}, which means nothing here"
+    return "a trade without a price"
 
 
 def _venues(publishers: NDArray[np.uint16]) -> Column:
@@ -183,18 +167,3 @@ def _venue(publisher_id: int) -> str | None:
         return str(Publisher.from_int(publisher_id).venue)
     except ValueError:
         return None
-
-
-def _hashes(topic: str, records: NDArray[np.void]) -> NDArray[np.uint64]:
-    words = [
-        records["publisher_id"].astype(np.uint64),
-        records["instrument_id"].astype(np.uint64),
-        records["ts_event"].astype(np.uint64),
-        records["ts_recv"].astype(np.uint64),
-        records["sequence"].astype(np.uint64),
-        _bytes(records, "action").astype(np.uint64),
-        _bytes(records, "side").astype(np.uint64),
-        np.ascontiguousarray(records["price"]).view(np.uint64),
-        records["size"].astype(np.uint64),
-    ]
-    return content_hashes(topic, words)

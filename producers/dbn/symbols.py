@@ -34,7 +34,7 @@ class SymbolMap:
         """The symbol of each record by its instrument and time; an unmapped instrument's number as text."""
         names: list[str] = []
         codes = np.full(len(instrument_ids), -1, np.int64)
-        for instrument_id in np.unique(instrument_ids).tolist():
+        for instrument_id in _distinct(instrument_ids):
             is_it = instrument_ids == instrument_id
             for interval in self.intervals:
                 if interval.instrument_id != instrument_id:
@@ -48,6 +48,13 @@ class SymbolMap:
         if len(names) == 1:
             return repeated_string(names[0], len(instrument_ids))
         return strings(names).take(codes)
+
+
+def _distinct(values: NDArray[np.int64]) -> list[int]:
+    """The different values, sorted; most files hold one instrument, which needs no sorting."""
+    if len(values) and bool((values == values[0]).all()):
+        return [int(values[0])]
+    return [int(value) for value in np.unique(values)]
 
 
 def _code(names: list[str], name: str) -> int:

@@ -253,3 +253,41 @@ def test_a_file_of_no_records_is_empty_and_fine(tmp_path: Path) -> None:
     assert list(dbn.read([path])) == []
     with DbnFile(path) as file:
         assert len(file.read(10)) == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("action", b"X", "record 70: action is 'X', which means nothing here"),
+        ("action", b"", "record 70: action is '\\x00', which means nothing here"),
+        ("side", b"Q", "record 70: side is 'Q', which means nothing here"),
+        ("size", 2**31, "record 70: size is 2147483648, more than 2147483647"),
+        ("bid_sz_00", 2**31, "record 70: bid_sz_00 is 2147483648, more than 2147483647"),
+        ("ask_ct_09", 2**32 - 1, "record 70: ask_ct_09 is 4294967295, more than 2147483647"),
+    ],
+)
+def test_a_book_record_that_the_topic_cannot_hold_stops_the_file_after_the_good_ones(
+    tmp_path: Path, field: str, value: object, problem: str
+) -> None:
+    rows = dbn_files.records("mbp-10", range(100))
+    rows[field][70] = value
+    rows["bid_sz_03"][90] = 2**31
+    times, told = read_until_damage(dbn_files.write(tmp_path / "b.dbn", "mbp-10", rows), 100)
+    assert times == rows["ts_event"][:70].tolist()
+    assert problem in told
+
+
+def test_levels_that_come_and_go_are_null_while_they_are_gone(tmp_path: Path) -> None:
+    there = np.arange(200) % 3 > 0
+    prices = np.where(np.arange(200) < 100, 6_000_250_000_000, 6_000_500_000_000)
+    rows = dbn_files.records("mbp-10", range(200))
+    rows["ask_px_04"] = np.where(there, prices, 2**63 - 1)
+    rows["ask_sz_04"], rows["ask_ct_04"] = 7, 2
+    batch = read_all(dbn_files.write(tmp_path / "b.dbn", "mbp-10", rows))
+    for name, values in (("px", prices / 1e9), ("sz", np.full(200, 7)), ("ct", np.full(200, 2))):
+        column = batch.columns[f"ask_{name}_5"]
+        assert column.valid is not None
+        assert column.valid.tolist() == there.tolist()
+        assert column.values.tolist() == np.where(there, values, 0).tolist()
+    beside = batch.columns["ask_px_4"]
+    assert beside.valid is not None and not beside.valid.any()
