@@ -29,6 +29,10 @@ last row: it is the same on every replica and after every restart.
 "subscribe", "levels": ["ROUND_545"]}` narrows. A client that falls behind jumps to the newest snap; one that does not
 read is closed with 1013.
 
+**`WS /ws/flow`** does the same for option flow: `{"ts", "underlying", "strikes": [{"id": "C545", "expiration",
+"strike", "right", "volume", "premium", "net_dealer_gamma", "net_dealer_delta"}]}`, narrowed by `{"type": "subscribe",
+"strikes": ["C545"]}`.
+
 Errors are `application/problem+json` (RFC 9457).
 """
 
@@ -38,7 +42,7 @@ def create_app(state: ApiState) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with state.hub.running():
+        async with state.hub.running(), state.flow_hub.running():
             yield
 
     app = FastAPI(
@@ -60,6 +64,10 @@ def create_app(state: ApiState) -> FastAPI:
     @app.websocket("/ws/levels")
     async def levels_socket(websocket: WebSocket) -> None:
         await state.hub.serve(websocket)
+
+    @app.websocket("/ws/flow")
+    async def flow_socket(websocket: WebSocket) -> None:
+        await state.flow_hub.serve(websocket)
 
     app.add_middleware(AccessLog)
     _document(app)

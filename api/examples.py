@@ -98,6 +98,7 @@ HEALTH_EXAMPLE: dict[str, Any] = {
     "parts": {
         "broker": {"ok": True, "detail": ""},
         "signals": {"ok": True, "detail": "seq 18423"},
+        "flow": {"ok": True, "detail": "seq 9120"},
         "tables": {"ok": True, "detail": ""},
     },
     "signals": {"lag_records": 0, "latest_seq": 18423, "latest_ts": 1715629300250, "ws_clients": 2},

@@ -1,6 +1,6 @@
-"""The thread that reads levels.signals.v1 into memory.
+"""The threads that read levels.signals.v1 and options.flow.v1 into memory.
 
-It begins far enough before the end of the log to fill the ring, so the last whole snap is there at once, and follows
+Each begins far enough before the end of the log to fill the ring, so the last whole snap is there at once, and follows
 from then on. It never gives up on a broker that is away: it says so in health and goes on when it is back. A topic
 that was emptied or made anew begins a new ring.
 """
@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol
 
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from api import metrics
-from api.live import LiveSignals
-from api.snaps import SnapAssembler
+from api.live import LiveSnaps
+from api.metrics import Meters
+from api.snaps import AnySnap, FlowSnap, Snap, SnapAssembler
+from common import schemas, topics
 from common.avro import Codec
 from common.errors import UnavailableError
 from common.schemas import RecordSchema
@@ -58,19 +61,33 @@ class Consumer(Protocol):
         ...
 
 
-class SignalFeed:
-    """Reads one partition of the signals topic into ``live`` until stopped.
+@dataclass(frozen=True)
+class Stream(Generic[AnySnap]):
+    """A topic of whole snaps: its schema's name, its part in health, what its snaps are, what is counted of it."""
 
-    ``writer`` gives a writer's schema by its id. ``lag_records`` is how far the reading is behind the log's end, None
-    while unknown.
+    topic: str
+    part: str
+    snap: type[AnySnap]
+    meters: Meters
+
+
+SIGNALS = Stream(topics.SIGNALS, "signals", Snap, metrics.SIGNALS)
+FLOW = Stream(topics.OPTIONS_FLOW, "flow", FlowSnap, metrics.FLOW)
+
+
+class SnapFeed(Generic[AnySnap]):
+    """Reads one partition of a stream into ``live`` until stopped.
+
+    ``topic`` is the topic's full name; ``writer`` gives a writer's schema by its id. ``lag_records`` is how far the
+    reading is behind the log's end, None while unknown.
     """
 
     def __init__(
         self,
         consumer: Consumer,
-        schema: RecordSchema,
+        stream: Stream[AnySnap],
         writer: Callable[[int], RecordSchema],
-        live: LiveSignals,
+        live: LiveSnaps[AnySnap],
         health: Health,
         *,
         topic: str,
@@ -78,22 +95,23 @@ class SignalFeed:
         look_back_rows: int = LOOK_BACK_ROWS,
     ) -> None:
         self._consumer = consumer
-        self._codec = Codec(schema)
+        self._stream = stream
+        self._codec = Codec(schemas.load(stream.topic))
         self._writer = writer
         self._live = live
         self._health = health
         self._topic = topic
         self._partition = partition
         self._look_back_rows = look_back_rows
-        self._assembler = SnapAssembler()
+        self._assembler = SnapAssembler(stream.snap)
         self._next_offset = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self.run, name="signal-feed", daemon=True)
+        self._thread = threading.Thread(target=self.run, name=f"{stream.part}-feed", daemon=True)
         self.lag_records: int | None = None
         self.failure: BaseException | None = None
         """What ended the reading, when it was not stopped."""
         health.set("broker", False, "not asked yet")
-        health.set("signals", False, "not read yet")
+        self._say(False, "not read yet")
 
     def start(self) -> None:
         """Begin reading."""
@@ -114,9 +132,9 @@ class SignalFeed:
                     self._stop.wait(RETRY_WAIT_S)
         except BaseException as error:
             # Anything not foreseen is a fault of ours: the API must not look well while it stands still.
-            self._health.set("signals", False, f"the reading stopped: {error!r}")
+            self._say(False, f"the reading stopped: {error!r}")
             self.failure = error
-            log.exception("signal_feed_failed")
+            log.exception("feed_failed", topic=self._topic)
         finally:
             self._consumer.close()
 
@@ -130,11 +148,11 @@ class SignalFeed:
             return False
         low, high = watermarks
         offset = max(low, high - self._look_back_rows)
-        self._assembler = SnapAssembler()
+        self._assembler = SnapAssembler(self._stream.snap)
         self._live.start(from_log_begin=offset == low)
         self._next_offset = offset
         self._consumer.assign([TopicPartition(self._topic, self._partition, offset)])
-        log.info("signal_feed_begins", topic=self._topic, partition=self._partition, offset=offset, end=high)
+        log.info("feed_begins", topic=self._topic, partition=self._partition, offset=offset, end=high)
         self._well(high)
         return True
 
@@ -163,7 +181,7 @@ class SignalFeed:
                     continue  # the client reconnects by itself; what was read stays good
                 low, high = watermarks
                 if not low <= self._next_offset <= high:
-                    log.warning("signal_log_replaced", next_offset=self._next_offset, begin=low, end=high)
+                    log.warning("log_replaced", topic=self._topic, next_offset=self._next_offset, begin=low, end=high)
                     return
                 self._well(high)
 
@@ -174,8 +192,8 @@ class SignalFeed:
                 self.take(messages)
                 return
             except UnavailableError as error:
-                self._health.set("signals", False, str(error))
-                log.warning("signal_feed_waits", error=str(error))
+                self._say(False, str(error))
+                log.warning("feed_waits", topic=self._topic, error=str(error))
                 self._stop.wait(RETRY_WAIT_S)
 
     def take(self, messages: Sequence[Any]) -> None:
@@ -187,19 +205,19 @@ class SignalFeed:
         offsets = [message.offset() for message in messages]
         decoded = self._codec.decode(values, self._writer)
         for bad in decoded.bad:
-            metrics.BAD_RECORDS.inc()
-            log.warning("signal_not_decoded", topic=self._topic, offset=offsets[bad.index], error=str(bad.error))
+            self._stream.meters.bad_records.inc()
+            log.warning("record_not_decoded", topic=self._topic, offset=offsets[bad.index], error=str(bad.error))
         incomplete = self._assembler.incomplete
         snaps = self._assembler.push(decoded.batch, np.array(offsets, np.int64)[decoded.index])
         if self._assembler.incomplete > incomplete:
-            metrics.INCOMPLETE_SNAPS.inc(self._assembler.incomplete - incomplete)
+            self._stream.meters.incomplete_snaps.inc(self._assembler.incomplete - incomplete)
             log.warning("snap_incomplete", topic=self._topic, before_offset=offsets[-1])
         self._next_offset = offsets[-1] + 1
         self._live.append(snaps)
-        metrics.ROWS.inc(decoded.batch.length)
-        metrics.SNAPS.inc(len(snaps))
+        self._stream.meters.rows.inc(decoded.batch.length)
+        self._stream.meters.snaps.inc(len(snaps))
         if snaps:
-            metrics.LATEST_SNAP_S.set(snaps[-1].ts_event_ns / 1e9)
+            self._stream.meters.latest_snap_s.set(snaps[-1].ts_event_ns / 1e9)
 
     def _watermarks(self) -> tuple[int, int] | None:
         """First and end offset as the broker has them now, None when it does not answer."""
@@ -217,15 +235,18 @@ class SignalFeed:
         if high >= self._next_offset:
             self._well(high)
 
+    def _say(self, ok: bool, detail: str = "") -> None:
+        self._health.set(self._stream.part, ok, detail)
+
     def _well(self, high: int) -> None:
         self.lag_records = max(0, high - self._next_offset)
-        metrics.LAG_RECORDS.set(self.lag_records)
+        self._stream.meters.lag_records.set(self.lag_records)
         self._health.set("broker", True)
         latest = self._live.latest
-        self._health.set("signals", True, "no signal yet" if latest is None else f"seq {latest.seq}")
+        self._say(True, "no snap yet" if latest is None else f"seq {latest.seq}")
 
     def _trouble(self, error: KafkaError) -> None:
         self._health.set("broker", error.code() in _TOPIC_MISSING, error.str())
-        self._health.set("signals", False, error.str())
+        self._say(False, error.str())
         self.lag_records = None
-        log.warning("signal_feed_interrupted", topic=self._topic, error=error.str())
+        log.warning("feed_interrupted", topic=self._topic, error=error.str())

@@ -6,8 +6,9 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic
 
-from api.snaps import Snap
+from api.snaps import AnySnap, FlowSnap, Snap
 
 RING_SNAPS = 4_800
 """Snaps kept for resuming clients and for history's newest rows: twenty minutes at a snap each 250 ms."""
@@ -25,27 +26,27 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
+class Ahead(Generic[AnySnap]):
     """What lies ahead of a mark.
 
     ``next`` is the snap after it, None when there is none or it is ``lost`` (no longer kept, or the log was replaced).
     ``newest`` and ``newest_mark`` are the end; ``behind`` counts the snaps from the mark to there.
     """
 
-    next: Snap | None
-    newest: Snap | None
+    next: AnySnap | None
+    newest: AnySnap | None
     newest_mark: Mark
     behind: int
     lost: bool
 
 
-class LiveSignals:
+class LiveSnaps(Generic[AnySnap]):
     """A ring of the newest snaps. Thread-safe."""
 
     def __init__(self, ring_snaps: int = RING_SNAPS) -> None:
         self._ring_snaps = ring_snaps
         self._lock = threading.Lock()
-        self._snaps: list[Snap] = []
+        self._snaps: list[AnySnap] = []
         """The kept ones are the last ``ring_snaps``; older ones are cut off now and then."""
         self._base = 0
         """Index of ``_snaps[0]``."""
@@ -64,7 +65,7 @@ class LiveSignals:
         for listener in listeners:
             listener()
 
-    def append(self, snaps: Sequence[Snap]) -> None:
+    def append(self, snaps: Sequence[AnySnap]) -> None:
         """Take new snaps, oldest first, and tell the listeners once."""
         if not snaps:
             return
@@ -92,17 +93,17 @@ class LiveSignals:
         return end
 
     @property
-    def latest(self) -> Snap | None:
+    def latest(self) -> AnySnap | None:
         """The newest whole snap."""
         with self._lock:
             return self._snaps[-1] if self._snaps else None
 
-    def all(self) -> tuple[list[Snap], bool]:
+    def all(self) -> tuple[list[AnySnap], bool]:
         """All snaps kept, oldest first, and whether the first of them is the first of the log."""
         with self._lock:
             return self._snaps[-self._ring_snaps :], self._from_log_begin
 
-    def ahead(self, mark: Mark) -> Ahead:
+    def ahead(self, mark: Mark) -> Ahead[AnySnap]:
         """What a reader at ``mark`` has not seen yet."""
         with self._lock:
             end = self._base + len(self._snaps)
@@ -132,3 +133,7 @@ class LiveSignals:
 
     def _oldest_index(self) -> int:
         return self._base + max(0, len(self._snaps) - self._ring_snaps)
+
+
+LiveSignals = LiveSnaps[Snap]
+LiveFlow = LiveSnaps[FlowSnap]

@@ -209,6 +209,28 @@ class Levels(Market):
     levels: list[Level] = Field(description="Nearest first.")
 
 
+class Strike(Answer):
+    """Option flow at one strike and right within the window."""
+
+    id: str = Field(description="Right and strike, such as C545.")
+    expiration: str = Field(description="ISO date.")
+    strike: float = Field(description="USD.")
+    right: Literal["C", "P"]
+    volume: int = Field(description="Contracts traded.")
+    premium: float = Field(description="Premium paid, USD.")
+    net_dealer_gamma: float = Field(description="Change of dealers' gamma, shares per USD.")
+    net_dealer_delta: float = Field(description="Change of dealers' delta, shares.")
+
+
+class Flow(Answer):
+    """The newest whole snap of option flow, as /ws/flow sends it."""
+
+    seq: int = Field(description="Sequence number of the snap: the log offset of its last row. Rises, with gaps.")
+    ts: int = Field(description="Snap time, ms since the Unix epoch, UTC.")
+    underlying: str = Field(description="Underlying of the options.")
+    strikes: list[Strike] = Field(description="By expiration, strike and right.")
+
+
 class HistoryPoint(Market):
     """One snap of one level."""
 

@@ -1,4 +1,4 @@
-"""A snap of levels.signals.v1 as the payload of plan §6.4. Pure.
+"""A snap of levels.signals.v1 as the payload of plan §6.4, and one of options.flow.v1 beside it. Pure.
 
 Columns of Python values in, plain data or JSON bytes out.
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import date, timedelta
 from functools import cache
 from typing import Any
 
@@ -20,6 +21,8 @@ import orjson
 from common import schemas, topics
 from common.columns import Batch, string_list
 from common.config import NS_PER_MS
+
+EPOCH = date(1970, 1, 1)
 
 Columns = Mapping[str, Sequence[Any]]
 """Field name to the Python values of its rows: enums as their symbols, null as None."""
@@ -34,9 +37,9 @@ def validity_names() -> tuple[tuple[int, str], ...]:
 
 
 def columns_of(batch: Batch) -> Columns:
-    """The rows of a batch of levels.signals.v1 as Python values."""
+    """The rows of a batch as Python values."""
     out: dict[str, Sequence[Any]] = {}
-    for field in schemas.load(topics.SIGNALS).fields:
+    for field in schemas.load(batch.name).fields:
         column = batch.columns[field.name]
         if field.kind == "string":
             out[field.name] = string_list(column)
@@ -193,6 +196,26 @@ def snap_payload(columns: Columns, only: Collection[str] | None = None) -> dict[
     levels = [level for level in levels if only is None or level["id"] in only]
     levels.sort(key=lambda level: (level["distance"], level["id"]))
     return {**spot_payload(columns, 0), "levels": levels}
+
+
+def strike_id(right: str, strike: float) -> str:
+    """How clients name a strike and right: ``C545``, ``P542.5``."""
+    return f"{right}{strike:.10g}"
+
+
+def flow_payload(columns: Columns, only: Collection[str] | None = None) -> dict[str, Any]:
+    """One whole snap of option flow, by expiration, strike and right. ``only`` keeps the strikes of these ids."""
+    strikes = []
+    for row, (right, strike) in enumerate(zip(columns["right"], columns["strike"], strict=True)):
+        name = strike_id(right, strike)
+        if only is not None and name not in only:
+            continue
+        expiration = EPOCH + timedelta(days=columns["exp_date"][row])
+        measures = {key: columns[key][row] for key in ("volume", "premium", "net_dealer_gamma", "net_dealer_delta")}
+        strikes.append({"id": name, "expiration": expiration.isoformat(), "strike": strike, "right": right, **measures})
+    strikes.sort(key=lambda found: (found["expiration"], found["strike"], found["right"]))
+    ts_ms = columns["ts_event_ns"][0] // NS_PER_MS
+    return {"ts": ts_ms, "underlying": columns["underlying"][0], "strikes": strikes}
 
 
 def to_json(payload: Any) -> bytes:

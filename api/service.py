@@ -8,14 +8,15 @@ from collections.abc import Sequence
 import pyarrow as pa
 from pyiceberg.expressions import BooleanExpression
 
-from api.feed import SignalFeed
+from api.feed import FLOW, SIGNALS, SnapFeed, Stream
 from api.history import HistoryReader
-from api.live import LiveSignals
+from api.live import LiveFlow, LiveSignals, LiveSnaps
 from api.models import TableState
 from api.server import bound_socket, make_server, serve
+from api.snaps import AnySnap
 from api.state import ApiState
 from api.websocket import Hub
-from common import endpoints, iceberg, kafka, schemas, topics
+from common import endpoints, iceberg, kafka, topics
 from common.config import load_config
 from common.errors import ConfigError, InvariantError, UnavailableError
 from common.registry import Registry
@@ -70,40 +71,44 @@ def run() -> None:
         )
     partition = topics.partition_of(names[0])
     health = Health()
-    live = LiveSignals()
+    live, flow = LiveSignals(), LiveFlow()
     registry = Registry(endpoints.resolve().registry_url, patience_s=REGISTRY_PATIENCE_S)
-    feed = SignalFeed(
-        kafka.consumer(),
-        schemas.load(topics.SIGNALS),
-        registry.schema,
-        live,
-        health,
-        topic=topics.full_name(topics.SIGNALS, settings().namespace),
-        partition=partition,
-    )
+
+    def feed_of(stream: Stream[AnySnap], into: LiveSnaps[AnySnap]) -> SnapFeed[AnySnap]:
+        topic = topics.full_name(stream.topic, settings().namespace)
+        return SnapFeed(kafka.consumer(), stream, registry.schema, into, health, topic=topic, partition=partition)
+
+    signal_feed, flow_feed = feed_of(SIGNALS, live), feed_of(FLOW, flow)
+    feeds = (signal_feed, flow_feed)
     state = ApiState(
         live=live,
         history=HistoryReader(scan_signals, live),
         health=health,
         tables=table_states,
-        lag_records=lambda: feed.lag_records,
+        lag_records=lambda: signal_feed.lag_records,
         config=load_config(),
         profile=settings().profile,
         hub=Hub(live),
+        flow_hub=Hub(flow, key="strikes"),
     )
     server = make_server(state)
     with bound_socket(settings().api_host, settings().api_port) as listener:
         host = settings().api_host
         url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         with serve_health(SERVICE, health, url=url):
-            feed.start()
+            for feed in feeds:
+                feed.start()
             log.info("api_serves", url=url, docs=f"{url}/docs")
             try:
-                asyncio.run(serve(server, listener, lambda: stop.is_set() or feed.failure is not None))
+                asyncio.run(
+                    serve(server, listener, lambda: stop.is_set() or any(feed.failure is not None for feed in feeds))
+                )
             finally:
-                feed.stop()
+                for feed in feeds:
+                    feed.stop()
     log.info("api_stopped")
-    if feed.failure is not None:
-        raise InvariantError(
-            f"the reading of the signals stopped: {feed.failure}", hint="The log says more; start the API again."
-        ) from feed.failure
+    for feed in feeds:
+        if feed.failure is not None:
+            raise InvariantError(
+                f"the reading of the log stopped: {feed.failure}", hint="The log says more; start the API again."
+            ) from feed.failure

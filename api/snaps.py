@@ -1,28 +1,31 @@
-"""Whole snaps out of a partition of levels.signals.v1, each with its sequence number. Pure: batches in, snaps out.
+"""Whole snaps out of a partition of levels.signals.v1 or options.flow.v1, each with its sequence number. Pure: batches
+in, snaps out.
 
 The sequence number of a snap (``seq``) is the offset of the row that completed it. It follows from the log alone, so
 every replica of the API and every restart gives a snap the same number, and a client may resume from it anywhere.
 Numbers rise; they are not consecutive. A second publication of a row, which a crash of the signals worker causes,
-changes nothing: a row is known by its (level_id, ts_event_ns), and in a snap the level and ``snap_row`` name each
-other, since the rows stand in the order of level_id. However the log is cut into batches, the snaps are the same.
+changes nothing: a row is known by its ts_event_ns and its ``snap_row``, as the rows of a snap stand in one order
+(signals in that of level_id). However the log is cut into batches, the snaps are the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from api.payload import Columns, columns_of, int_column, snap_payload, to_json
+from api.payload import Columns, columns_of, flow_payload, int_column, snap_payload, to_json
 from common.columns import Batch, concat, string_list
 from common.config import NS_PER_MS
 
 
 @dataclass(frozen=True)
-class Snap:
+class WholeSnap(ABC):
     """One whole snap. ``seq`` as the module says.
 
     ``prev_seq`` is that of the snap before it, None where the reading began.
@@ -46,15 +49,31 @@ class Snap:
         """The rows as Python values, in the order of snap_row."""
         return columns_of(self.source.take(self.index))
 
+    @abstractmethod
+    def payload(self, only: Collection[str] | None = None) -> dict[str, Any]:
+        """The snap as plain data; ``only`` keeps what has these ids."""
+
     @cached_property
     def body(self) -> bytes:
         """The payload as JSON, made when first asked for and shared by everyone who sends it."""
-        return to_json({"seq": self.seq, **snap_payload(self.columns)})
+        return to_json({"seq": self.seq, **self.payload()})
 
     @cached_property
     def text(self) -> str:
         """:attr:`body` as text, for WebSocket frames."""
         return self.body.decode()
+
+    def body_of(self, only: frozenset[str]) -> bytes:
+        """The payload with what has these ids only."""
+        return to_json({"seq": self.seq, **self.payload(only)})
+
+
+class Snap(WholeSnap):
+    """A snap of levels.signals.v1; its ids are those of levels."""
+
+    def payload(self, only: Collection[str] | None = None) -> dict[str, Any]:
+        """The market and its levels, nearest first."""
+        return snap_payload(self.columns, only)
 
     @cached_property
     def level_ids(self) -> tuple[str, ...]:
@@ -62,20 +81,28 @@ class Snap:
         ids = string_list(self.source.columns["level_id"].take(self.index))
         return tuple(level_id for level_id in ids if level_id is not None)
 
-    def body_of(self, levels: frozenset[str]) -> bytes:
-        """The payload with these levels only."""
-        return to_json({"seq": self.seq, **snap_payload(self.columns, levels)})
+
+class FlowSnap(WholeSnap):
+    """A snap of options.flow.v1; its ids are those of strikes, such as ``C545``."""
+
+    def payload(self, only: Collection[str] | None = None) -> dict[str, Any]:
+        """The flow of each strike and right."""
+        return flow_payload(self.columns, only)
 
 
-class SnapAssembler:
-    """Cuts a partition, read from some offset on, into whole snaps.
+AnySnap = TypeVar("AnySnap", bound=WholeSnap)
+
+
+class SnapAssembler(Generic[AnySnap]):
+    """Cuts a partition, read from some offset on, into whole snaps of the kind ``make``.
 
     Rows before the first ``snap_row`` 0 belong to a snap whose beginning was not read: they are left out.
     ``incomplete`` counts the snaps given up because a later one began first; a worker that keeps its word never causes
     one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, make: type[AnySnap]) -> None:
+        self._make = make
         self.incomplete = 0
         self._begun = False
         self._last_seq: int | None = None
@@ -85,7 +112,7 @@ class SnapAssembler:
         """Position in ``_pending`` of each snap_row of the snap that is under way."""
         self._pending: list[tuple[Batch, int]] = []
 
-    def push(self, batch: Batch, offsets: NDArray[np.int64]) -> list[Snap]:
+    def push(self, batch: Batch, offsets: NDArray[np.int64]) -> list[AnySnap]:
         """The snaps that these rows complete. ``offsets``: each row's offset, rising."""
         if batch.length == 0:
             return []
@@ -95,7 +122,7 @@ class SnapAssembler:
         stops = [*bounds.tolist(), batch.length]
         rows = int_column(batch, "snap_row")
         totals = int_column(batch, "snap_rows")
-        out: list[Snap] = []
+        out: list[AnySnap] = []
         for start, stop in zip(starts, stops, strict=True):
             completed = self._run(batch, int(ts_ns[start]), rows[start:stop], int(totals[start]), start)
             if completed is not None:
@@ -129,10 +156,10 @@ class SnapAssembler:
                     return position
         return None
 
-    def _complete(self, seq: int, ts_ns: int) -> Snap:
+    def _complete(self, seq: int, ts_ns: int) -> AnySnap:
         source, index = _joined(self._pending)
         order = np.array([self._rows[row] for row in sorted(self._rows)], np.int64)
-        snap = Snap(seq, self._last_seq, ts_ns, source, index[order])
+        snap = self._make(seq, self._last_seq, ts_ns, source, index[order])
         self._last_seq, self._last_ts_ns = seq, ts_ns
         self._rows, self._pending = {}, []
         return snap

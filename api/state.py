@@ -13,6 +13,7 @@ from typing import Literal
 from api.history import HistoryReader
 from api.live import LiveSignals
 from api.models import ConfigKey, EngineConfiguration, HealthReport, Part, SignalState, TableState
+from api.snaps import FlowSnap, Snap
 from api.websocket import Hub
 from common.config import EngineConfig
 from common.telemetry import Health
@@ -35,7 +36,8 @@ class ApiState:
     lag_records: Callable[[], int | None]
     config: EngineConfig
     profile: str
-    hub: Hub
+    hub: Hub[Snap]
+    flow_hub: Hub[FlowSnap]
     history_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(HISTORY_SLOTS))
 
     def health_report(self) -> HealthReport:
@@ -62,7 +64,7 @@ class ApiState:
                 lag_records=self.lag_records(),
                 latest_seq=None if latest is None else latest.seq,
                 latest_ts=None if latest is None else latest.ts_ms,
-                ws_clients=self.hub.clients,
+                ws_clients=self.hub.clients + self.flow_hub.clients,
             ),
             tables=tables,
         )

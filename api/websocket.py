@@ -1,9 +1,9 @@
-"""WS /ws/levels: the newest snap first, then every snap that follows.
+"""WS /ws/levels and /ws/flow: the newest snap first, then every snap that follows.
 
 Frames from here (JSON texts): ``snapshot`` {seq, ...payload}; ``update`` {seq, prev_seq, skipped, ...payload};
 ``heartbeat`` {seq, ts} when idle; ``reset`` {reason} before a snapshot that does not continue what was sent;
 ``subscribed`` {levels}; ``error`` {detail, hint}. Frames from the client: ``{"type": "subscribe", "levels":
-["ROUND_680"]}``, with null for all levels.
+["ROUND_680"]}``, with null for all levels; on /ws/flow ``"strikes": ["C680"]``.
 
 Every update carries the whole snap, so ``prev_seq`` only tells whether something was left out. ``?since_seq=n`` goes
 on after snap n. No client has a queue of its own: each has a place in the shared ring, and a snap's JSON is made once
@@ -18,15 +18,15 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Literal
 
 import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api import metrics
-from api.live import LiveSignals, Mark
+from api.live import LiveSnaps, Mark
 from api.payload import to_json
-from api.snaps import Snap
+from api.snaps import AnySnap
 from common.telemetry import get_logger
 
 CLIENT_BACKLOG_SNAPS = 64
@@ -34,7 +34,7 @@ HEARTBEAT_S = 5.0
 SLOW_CLOSE_S = 10.0
 CONTROL_FRAMES_MAX = 16
 """Answers to subscribe frames that may wait; a client that asks faster is closed."""
-SUBSCRIBE_LEVELS_MAX = 500
+SUBSCRIBE_IDS_MAX = 500
 
 CLOSE_POLICY = 1008
 CLOSE_TRY_AGAIN = 1013
@@ -51,11 +51,17 @@ class Pace:
     slow_close_s: float = SLOW_CLOSE_S
 
 
-class Hub:
-    """Wakes the clients of one event loop when there are new snaps."""
+Key = Literal["levels", "strikes"]
+"""What clients of a stream subscribe to, as the frames name it."""
+_EXAMPLES: dict[Key, str] = {"levels": "ROUND_680", "strikes": "C680"}
 
-    def __init__(self, live: LiveSignals, pace: Pace | None = None) -> None:
+
+class Hub(Generic[AnySnap]):
+    """Wakes the clients of one event loop when there are new snaps of a stream."""
+
+    def __init__(self, live: LiveSnaps[AnySnap], pace: Pace | None = None, key: Key = "levels") -> None:
         self.live = live
+        self.key = key
         self.pace = pace or Pace()
         self._wakes: set[asyncio.Event] = set()
         self._pending = False
@@ -91,16 +97,16 @@ class Hub:
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one client until it leaves or is closed."""
         await websocket.accept()
-        client = Client(websocket, self.live, self.pace)
+        client = Client(websocket, self.live, self.pace, self.key)
         self._wakes.add(client.wake)
-        metrics.WS_CLIENTS.set(self.clients)
+        metrics.WS_CLIENTS.inc()
         receiving = asyncio.create_task(client.receive())
         sending = asyncio.create_task(client.send())
         try:
             await asyncio.wait({receiving, sending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._wakes.discard(client.wake)
-            metrics.WS_CLIENTS.set(self.clients)
+            metrics.WS_CLIENTS.dec()
             for task in (receiving, sending):
                 task.cancel()
             outcomes = await asyncio.gather(receiving, sending, return_exceptions=True)
@@ -113,11 +119,12 @@ class _TooSlowError(Exception):
     """The client takes nothing."""
 
 
-class Client:
+class Client(Generic[AnySnap]):
     """One connection. ``receive`` and ``send`` run side by side; only ``send`` writes."""
 
-    def __init__(self, websocket: WebSocket, live: LiveSignals, pace: Pace) -> None:
+    def __init__(self, websocket: WebSocket, live: LiveSnaps[AnySnap], pace: Pace, key: Key) -> None:
         self._websocket = websocket
+        self._key = key
         self._live = live
         self._pace = pace
         self._only: frozenset[str] | None = None
@@ -145,7 +152,8 @@ class Client:
 
     def _understand(self, raw: str | bytes) -> dict[str, Any]:
         """Apply a frame from the client; returns the answer."""
-        hint = 'Send {"type": "subscribe", "levels": ["ROUND_680"]}, or null for all levels.'
+        key = self._key
+        hint = f'Send {{"type": "subscribe", "{key}": ["{_EXAMPLES[key]}"]}}, or null for all {key}.'
         try:
             frame = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
@@ -153,20 +161,16 @@ class Client:
         if not isinstance(frame, dict) or frame.get("type") != "subscribe":
             kind = frame.get("type") if isinstance(frame, dict) else type(frame).__name__
             return {"type": "error", "detail": f"unknown frame {str(kind)[:50]!r}", "hint": hint}
-        levels = frame.get("levels", ())
-        if levels is None:
+        ids = frame.get(key, ())
+        if ids is None:
             self._only = None
-        elif (
-            isinstance(levels, list)
-            and 0 < len(levels) <= SUBSCRIBE_LEVELS_MAX
-            and all(isinstance(level, str) for level in levels)
-        ):
-            self._only = frozenset(levels)
+        elif isinstance(ids, list) and 0 < len(ids) <= SUBSCRIBE_IDS_MAX and all(isinstance(one, str) for one in ids):
+            self._only = frozenset(ids)
         else:
-            detail = f"levels must be null or a list of 1 to {SUBSCRIBE_LEVELS_MAX} level ids"
+            detail = f"{key} must be null or a list of 1 to {SUBSCRIBE_IDS_MAX} ids"
             return {"type": "error", "detail": detail, "hint": hint}
         self._snapshot_due = True
-        return {"type": "subscribed", "levels": None if self._only is None else sorted(self._only)}
+        return {"type": "subscribed", key: None if self._only is None else sorted(self._only)}
 
     async def send(self) -> None:
         """Send what is due until the client is closed."""
@@ -240,7 +244,7 @@ class Client:
         await self._snap("update", snap, f'{{"type":"update","prev_seq":{previous},"skipped":{skipped},')
         return True
 
-    async def _snap(self, kind: str, snap: Snap, head: str) -> None:
+    async def _snap(self, kind: str, snap: AnySnap, head: str) -> None:
         """A snap's frame: its shared JSON with the head in place of its brace."""
         self._seq = snap.seq
         body = snap.text if self._only is None else snap.body_of(self._only).decode()

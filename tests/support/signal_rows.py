@@ -96,4 +96,4 @@ def signal_snaps(*numbers: int, first_offset: int = 0, **fields: Any) -> list[Sn
     """Whole snaps as the API cuts them from a log that begins at ``first_offset``."""
     rows = [row for number in numbers for row in snap_rows(number, **fields)]
     offsets = np.arange(first_offset, first_offset + len(rows), dtype=np.int64)
-    return SnapAssembler().push(signal_batch(rows), offsets)
+    return SnapAssembler(Snap).push(signal_batch(rows), offsets)

@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection
 
 from api.app import create_app
 from api.history import HistoryReader, Scan
-from api.live import LiveSignals
+from api.live import LiveFlow, LiveSignals
 from api.models import TableState
 from api.server import bound_socket, make_server, serve
 from api.state import ApiState
@@ -31,6 +31,7 @@ def make_state(
     live: LiveSignals,
     *,
     scan: Scan = no_table,
+    flow: LiveFlow | None = None,
     pace: Pace | None = None,
     health: Health | None = None,
     tables: Callable[[], dict[str, TableState]] = dict,
@@ -50,6 +51,7 @@ def make_state(
         config=EngineConfig(),
         profile="spy",
         hub=Hub(live, pace),
+        flow_hub=Hub(flow or LiveFlow(), pace, key="strikes"),
     )
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from api import feed as feed_module
-from api.feed import SignalFeed
+from api.feed import SIGNALS, SnapFeed
 from api.live import LiveSignals
+from api.snaps import Snap
 from common import topics
 from common.avro import Codec
 from common.errors import SchemaError, UnavailableError
@@ -52,7 +53,7 @@ def produce(log: MemoryLog, *numbers: int) -> None:
 class Watched:
     """Live snaps and health of a feed, and waiting for what they become."""
 
-    def __init__(self, feed: SignalFeed, live: LiveSignals, health: Health) -> None:
+    def __init__(self, feed: SnapFeed[Snap], live: LiveSignals, health: Health) -> None:
         self.feed = feed
         self.live = live
         self.health = health
@@ -79,8 +80,8 @@ def reading(
     log: MemoryLog, resolve: Callable[[int], RecordSchema] = writer, look_back_rows: int = 1_000
 ) -> Iterator[Watched]:
     live, health = LiveSignals(100), Health()
-    feed = SignalFeed(
-        log.consumer(), SCHEMA, resolve, live, health, topic=TOPIC, partition=0, look_back_rows=look_back_rows
+    feed = SnapFeed(
+        log.consumer(), SIGNALS, resolve, live, health, topic=TOPIC, partition=0, look_back_rows=look_back_rows
     )
     feed.start()
     try:
@@ -218,7 +219,7 @@ class Silent:
 def test_a_log_that_became_shorter_is_noticed_without_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_module, "PROBE_EVERY_S", 0.2)
     consumer, live = Silent(), LiveSignals(10)
-    feed = SignalFeed(consumer, SCHEMA, writer, live, Health(), topic=TOPIC, partition=0, look_back_rows=0)
+    feed = SnapFeed(consumer, SIGNALS, writer, live, Health(), topic=TOPIC, partition=0, look_back_rows=0)
     feed.start()
     watched = Watched(feed, live, Health())
     watched.until(lambda: consumer.assigned == [9])
@@ -232,7 +233,7 @@ def test_a_fault_of_the_reading_shows_in_health() -> None:
         raise ZeroDivisionError("a fault")
 
     live, health = LiveSignals(10), Health()
-    feed = SignalFeed(log_of(0).consumer(), SCHEMA, broken, live, health, topic=TOPIC, partition=0)
+    feed = SnapFeed(log_of(0).consumer(), SIGNALS, broken, live, health, topic=TOPIC, partition=0)
     feed.run()
     assert isinstance(feed.failure, ZeroDivisionError)
     assert not health.ready
