@@ -65,8 +65,8 @@ def test_the_episode_is_part_of_the_levels_state() -> None:
 
 MEDIAN = make_config({"SMOOTHING": "MEDIAN", "ROBUST_WINDOW": 3})
 HYBRID = make_config({"SMOOTHING": "HYBRID", "ROBUST_WINDOW": 3})
-DELTAS = [10, 30, 20, 900, 20, 25]
-MEDIANS = [10.0, 20.0, 20.0, 30.0, 20.0, 25.0]
+DELTAS = [10, 30, 20, 900, 800, 25]
+MEDIANS = [10.0, 20.0, 20.0, 30.0, 800.0, 800.0]
 
 
 def test_median_smoothing_is_the_rolling_median_alone() -> None:
@@ -78,6 +78,17 @@ def test_hybrid_smoothing_is_the_average_of_the_rolling_median() -> None:
     out = judge(snaps(*[{"barrier_delta_liq": n} for n in DELTAS]), config=HYBRID)
     averaged = judge(snaps(*[{"barrier_delta_liq": int(n)} for n in MEDIANS]))
     assert column(out, "barrier_delta_liq_smooth") == column(averaged, "barrier_delta_liq_smooth")
+
+
+def test_every_series_has_medians_of_its_own() -> None:
+    rows = [
+        {"barrier_state": state, "barrier_delta_liq": n, "tape_velocity": v, "fuel_net_dealer_gamma": g}
+        for state, n, v, g in (("WALL", 5, 0.3, 9.0), ("VACUUM", 900, 0.1, 1e6), ("VACUUM", 7, 0.2, -4.0))
+    ]
+    out = judge(snaps(*rows), config=MEDIAN)[-1]
+    assert out["break_score_smooth"] == 0.45 * 100 + 0.35 * 50
+    assert (out["barrier_delta_liq_smooth"], out["tape_velocity_smooth"]) == (7.0, 0.2)
+    assert out["fuel_net_dealer_gamma_smooth"] == 9.0
 
 
 def test_the_ratio_is_of_the_medians_of_both_sides() -> None:
