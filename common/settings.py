@@ -59,6 +59,11 @@ class Settings(BaseSettings):
     registry_url: str | None = Field(
         default=None, description="Schema registry base address (Confluent API); unset means the local stack's."
     )
+    source_timeout_ms: int = Field(
+        default=2000,
+        gt=0,
+        description="How long the features worker waits for an input other than ES that is silent (ms).",
+    )
     catalog: str = Field(
         default="breakwater", description="Iceberg catalog name; its properties come the PyIceberg way."
     )

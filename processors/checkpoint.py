@@ -18,11 +18,19 @@ from typing import Any
 import orjson
 import zstandard
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised whenever the manifest, the chunks or their keys change meaning."""
 
 CHUNK_BYTES = 512 * 1024
 """Largest payload of a chunk; brokers take records of 1 MiB by default."""
+
+_STATE_DEPENDS_ON = (
+    "processors/engine/**/*.py",
+    "common/prices.py",
+    "common/config.py",
+    "common/sessions.py",
+    "common/*.csv",
+)
 
 _SLOTS = 2
 _COMPRESSION_LEVEL = 3
@@ -35,8 +43,9 @@ class Checkpoint:
     """A worker's state at one place of its inputs.
 
     ``next_offsets``: per input topic the first record that is not in ``state``. ``promises_ns``: what each input had
-    promised of the records from there on. ``until_ns``: every event before it is in ``state``. ``last_snap_ns``: newest
-    snap that was published by then (0: none).
+    promised of the records from there on. ``set_aside``: the inputs not waited for. ``files_open``: inputs that are
+    files whose source was connected. ``until_ns``: every event before it is in ``state``. ``last_snap_ns``: newest snap
+    that was published by then (0: none).
     """
 
     generation: int
@@ -44,6 +53,8 @@ class Checkpoint:
     code_version: str
     next_offsets: Mapping[str, int]
     promises_ns: Mapping[str, int]
+    set_aside: tuple[str, ...]
+    files_open: tuple[str, ...]
     until_ns: int
     last_snap_ns: int
     state: bytes
@@ -57,6 +68,8 @@ class _Manifest:
     code_version: str
     next_offsets: dict[str, int]
     promises_ns: dict[str, int]
+    set_aside: list[str]
+    files_open: list[str]
     until_ns: int
     last_snap_ns: int
     chunks: int
@@ -67,11 +80,18 @@ class _Manifest:
 
 @cache
 def code_version() -> str:
-    """Hash of the engine's source: only the same code may go on from a state, or explain a row."""
+    """Hash of the engine's source and of what else its state depends on: only the same code may go on from a state, or
+    explain a row.
+    """
+    return f"engine-{source_hash(Path(__file__).parent.parent)[:16]}"
+
+
+def source_hash(root: Path) -> str:
+    """SHA-256 over the files of ``root`` that the engine's state depends on, with their paths, in order."""
     digest = hashlib.sha256()
-    for path in sorted((Path(__file__).parent / "engine").rglob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return f"engine-{digest.hexdigest()[:16]}"
+    for path in sorted(found for pattern in _STATE_DEPENDS_ON for found in root.glob(pattern)):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def to_records(complex_name: str, checkpoint: Checkpoint) -> list[tuple[bytes, bytes]]:
@@ -88,6 +108,8 @@ def to_records(complex_name: str, checkpoint: Checkpoint) -> list[tuple[bytes, b
         code_version=checkpoint.code_version,
         next_offsets=dict(checkpoint.next_offsets),
         promises_ns=dict(checkpoint.promises_ns),
+        set_aside=list(checkpoint.set_aside),
+        files_open=list(checkpoint.files_open),
         until_ns=checkpoint.until_ns,
         last_snap_ns=checkpoint.last_snap_ns,
         chunks=len(pieces),
@@ -147,6 +169,8 @@ def _assemble(manifest: _Manifest, chunks: Mapping[tuple[int, int], bytes]) -> C
         code_version=manifest.code_version,
         next_offsets=manifest.next_offsets,
         promises_ns=manifest.promises_ns,
+        set_aside=tuple(manifest.set_aside),
+        files_open=tuple(manifest.files_open),
         until_ns=manifest.until_ns,
         last_snap_ns=manifest.last_snap_ns,
         state=state,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -15,6 +15,18 @@ from tests.support.stack import environment, session_environment, session_stack
 # Times are noisy on small machines, and a seed must be the whole bug report.
 hypothesis.settings.register_profile("breakwater", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("breakwater")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--seeds N``: as many schedules in each seeded property test, instead of the test's own number."""
+    parser.addoption("--seeds", type=int, default=None, help="Schedules of each seeded property test.")
+
+
+@pytest.fixture
+def seeds(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """How many seeds a test takes, given how many it takes by default."""
+    asked: int | None = request.config.getoption("--seeds")
+    return lambda default: default if asked is None else asked
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -99,7 +99,7 @@ class Follower:
         self._merger = merger
         self._markers = deque(marker for marker in markers if marker.until_ns >= merger.floor_ns)
         self._aside_before = frozenset(merger.set_aside)
-        self._promised = False
+        self._take_promises()
 
     @property
     def done(self) -> bool:
@@ -108,11 +108,20 @@ class Follower:
 
     @property
     def waiting_for(self) -> tuple[str, ...]:
-        """The inputs of which records before the current marker's next offset have not been pushed yet."""
+        """The inputs that must be read further before `pop` goes on."""
         if self.done:
             return ()
-        offsets = self._markers[0].next_offsets
-        return tuple(topic for topic in self._merger.inputs if self._merger.position(topic) < offsets.get(topic, 0))
+        merger, (_, aside) = self._merger, self._stage()
+        promises_ns = merger.promises_ns
+        return tuple(
+            topic
+            for topic in merger.inputs
+            if (
+                merger.position(topic) < aside[topic]
+                if topic in aside
+                else promises_ns[topic] <= merger.floor_ns < self._markers[0].until_ns
+            )
+        )
 
     def pop(self, limit_ns: int | None = None) -> Followed | None:
         """The next events, all below ``limit_ns`` when given; None when more records are needed, or none are.
@@ -123,20 +132,17 @@ class Follower:
         if self.done:
             return None
         marker, merger = self._markers[0], self._merger
-        self._promise(marker)
+        until_ns, aside = self._stage()
+        if any(merger.position(topic) < offset for topic, offset in aside.items()):
+            return None
+        is_last_stage = merger.floor_ns >= marker.from_ns
         floor_ns = merger.floor_ns
-        if floor_ns < marker.from_ns:
-            stage_until_ns, aside = marker.from_ns, dict.fromkeys(self._aside_before, 0)
-        else:
-            stage_until_ns, aside = marker.until_ns, {t: marker.next_offsets.get(t, 0) for t in marker.set_aside}
-            if any(merger.position(topic) < offset for topic, offset in aside.items()):
-                return None
-        events = merger.pop_marked(stage_until_ns if limit_ns is None else min(stage_until_ns, limit_ns), aside)
-        if floor_ns >= marker.from_ns and merger.floor_ns >= marker.until_ns:
+        events = merger.pop_marked(until_ns if limit_ns is None else min(until_ns, limit_ns), aside)
+        if is_last_stage and merger.floor_ns >= marker.until_ns:
             self._check(marker)
             self._aside_before = frozenset(marker.set_aside)
-            self._promised = False
             self._markers.popleft()
+            self._take_promises()
             return Followed(events, marker)
         return Followed(events, None) if merger.floor_ns > floor_ns else None
 
@@ -149,11 +155,18 @@ class Follower:
                 hint="Records are missing: restore the topic, or start in a new namespace.",
             )
 
-    def _promise(self, marker: Marker) -> None:
+    def _stage(self) -> tuple[int, dict[str, int]]:
+        """Where the current stage ends, and of each input that is aside in it the offset before which it is taken."""
+        marker = self._markers[0]
+        if self._merger.floor_ns < marker.from_ns:
+            return marker.from_ns, dict.fromkeys(self._aside_before, 0)
+        return marker.until_ns, {topic: marker.next_offsets.get(topic, 0) for topic in marker.set_aside}
+
+    def _take_promises(self) -> None:
         """The marker is a promise: by the step's end everything before it had been read of the inputs waited for."""
-        if self._promised:
+        if self.done:
             return
-        self._promised = True
+        marker = self._markers[0]
         for topic in self._merger.inputs:
             offset = marker.next_offsets.get(topic, 0)
             if topic not in marker.set_aside:

@@ -248,6 +248,12 @@ class Merger:
         return min((self._inputs[topic].promise_ns for topic in self.awaited), default=self._floor_ns)
 
     @property
+    def holding_back(self) -> tuple[str, ...]:
+        """The inputs waited for that have promised least: without them nothing more can be handed out."""
+        until_ns = self.until_ns
+        return tuple(topic for topic in self.awaited if self._inputs[topic].promise_ns == until_ns)
+
+    @property
     def promises_ns(self) -> dict[str, int]:
         """What each input has promised, NO_PROMISE_NS where nothing."""
         return {topic: known.promise_ns for topic, known in self._inputs.items()}

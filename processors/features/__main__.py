@@ -15,7 +15,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def features() -> None:
-    """Compute level features from ES depth and trades and publish them exactly once.
+    """Compute level features, outcomes and option flow from all inputs and publish them exactly once.
 
     Runs until SIGTERM or Ctrl-C, then leaves a checkpoint. A restart goes on where the last committed snap ends.
     """

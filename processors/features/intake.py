@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +61,9 @@ class Bounds:
 class Intake:
     """Reads one partition of every input, and the heartbeats, into a merger.
 
-    ``start`` gives the offset of each input and of the heartbeats (names without the namespace). Dead letters with an
-    offset below ``published`` are dropped: an earlier run has published them.
+    ``start`` gives the offset of each input and of the heartbeats (names without the namespace), ``files_open`` which
+    inputs were files of a connected source there. Dead letters with an offset below ``published`` are dropped: an
+    earlier run has published them.
     """
 
     def __init__(
@@ -73,10 +74,15 @@ class Intake:
         partition: int,
         merger: Merger,
         start: Mapping[str, int],
+        files_open: Collection[str] = (),
         published: Mapping[str, int],
         bounds: Bounds,
     ) -> None:
         self.records_read = 0
+        self.heard: set[str] = set()
+        """Inputs of which the last `read` brought a record or a heartbeat."""
+        self.files_open = set(files_open)
+        """Inputs that are files, whose source is connected by its newest heartbeat."""
         self._dead_letters: list[DeadLetter] = []
         self._consumer = consumer
         self._wire = wire
@@ -91,9 +97,13 @@ class Intake:
         self._at_end: set[str] = set()
         consumer.assign([TopicPartition(wire.topic(name), partition, start[name]) for name in self._names.values()])
 
-    def read(self, timeout_s: float) -> int:
-        """Consume once; returns the number of records. Raises UnavailableError, InvariantError."""
-        self._balance()
+    def read(self, timeout_s: float, needed: Collection[str]) -> int:
+        """Consume once; returns the number of records. Raises UnavailableError, InvariantError.
+
+        ``needed``: inputs without which nothing can go on; they are never paused.
+        """
+        self._balance(needed)
+        self.heard.clear()
         by_topic: dict[str, list[Any]] = {}
         ends: list[tuple[str, int]] = []
         for message in self._consumer.consume(self._bounds.consume_records, timeout_s):
@@ -119,6 +129,11 @@ class Intake:
     def at_end(self) -> bool:
         """True when every topic was read to its end."""
         return len(self._at_end) == len(self._names)
+
+    @property
+    def caught_up(self) -> bool:
+        """True when every topic was read to its end, or as far as the others allow."""
+        return len(self._at_end | self._paused) == len(self._names)
 
     @property
     def next_offsets(self) -> dict[str, int]:
@@ -156,6 +171,7 @@ class Intake:
         return out
 
     def _take_records(self, name: str, messages: list[Any]) -> None:
+        self.heard.add(name)
         offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
         decoded = self._wire.decode(name, [message.value() for message in messages])
         for bad in decoded.bad:
@@ -176,6 +192,11 @@ class Intake:
                 continue
             self._merger.promise(name, row["next_offset"], row["ts_watermark_ns"])
             self._waiting.append((message.offset(), name, row["next_offset"]))
+            self.heard.add(name)
+            if row["input_id"] is not None and row["state"] == "CONNECTED":
+                self.files_open.add(name)
+            else:
+                self.files_open.discard(name)
 
     def _take_end(self, name: str, offset: int) -> None:
         if name == topics.HEARTBEATS:
@@ -211,12 +232,12 @@ class Intake:
             return
         raise UnavailableError(f"{message.topic()} cannot be read: {error.str()}", hint="Look at the broker's log.")
 
-    def _balance(self) -> None:
-        """Pause inputs that run far ahead of the others; never the one that all wait for."""
+    def _balance(self, needed: Collection[str]) -> None:
+        """Pause inputs that run far ahead of the others."""
         held = self._merger.held
-        slowest = min(self._merger.promises_ns, key=lambda name: self._merger.promises_ns[name])
-        pause = {n for n, count in held.items() if count > self._bounds.pause_records and n != slowest} - self._paused
-        resume = {n for n in self._paused if held[n] < self._bounds.resume_records or n == slowest}
+        pause = {n for n, count in held.items() if count > self._bounds.pause_records and n not in needed}
+        resume = {n for n in self._paused if held[n] < self._bounds.resume_records or n in needed}
+        pause -= self._paused
         if pause:
             self._consumer.pause([TopicPartition(self._wire.topic(name), self._partition) for name in sorted(pause)])
         if resume:

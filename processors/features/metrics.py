@@ -14,6 +14,7 @@ _DEAD = Counter("breakwater_features_dead_letters", "Records set aside.", ["comp
 _RECOVERIES = Counter("breakwater_features_recoveries", "Recoveries after the first start.", ["complex"])
 _LAG = Gauge("breakwater_features_lag_records", "Records in the log not read yet.", ["complex", "topic"])
 _LAG_SECONDS = Gauge("breakwater_features_lag_seconds", "Event time read but held back by another input.", ["complex"])
+_ASIDE = Gauge("breakwater_features_input_aside", "1 while the input is not waited for.", ["complex", "topic"])
 _CHECKPOINT = Gauge("breakwater_features_checkpoint_bytes", "Size of the newest checkpoint in the log.", ["complex"])
 _STEP = Histogram("breakwater_features_step_seconds", "Time of one step of the engine.", ["complex"])
 _COMMIT = Histogram("breakwater_features_commit_seconds", "Time of one transaction.", ["complex"])
@@ -38,6 +39,10 @@ class Numbers:
     def lag(self, topic: str) -> Gauge:
         """The lag of one input, in records."""
         return _LAG.labels(self.complex_name, topic)
+
+    def aside(self, topic: str) -> Gauge:
+        """1 while the input is not waited for, else 0."""
+        return _ASIDE.labels(self.complex_name, topic)
 
 
 def of_complex(name: str) -> Numbers:

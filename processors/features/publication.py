@@ -1,4 +1,4 @@
-"""What a step leaves in the log: one transaction with whole snaps, a marker, dead letters and, at times, a checkpoint.
+"""What a step leaves in the log: one transaction with its rows, a marker, dead letters and, at times, a checkpoint.
 
 After the commit a reader of committed records sees all of it, before it nothing. Raises ConflictError when another
 worker has taken the complex over; KafkaException for everything else that goes wrong, after which this producer is of
@@ -14,10 +14,10 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from common import topics
-from common.columns import Batch
 from common.errors import ConflictError, UnavailableError
 from processors.checkpoint import Checkpoint, to_records
 from processors.features.intake import DeadLetter
+from processors.features.stepping import Output, Step
 from processors.features.wire import Wire
 
 TRANSACTION_TIMEOUT_S = 15.0
@@ -41,7 +41,7 @@ _FENCED = frozenset(
 class StepRecord:
     """Everything that one transaction publishes. ``marker`` has the fields of control.markers.v1."""
 
-    rows: Batch | None
+    output: Output | None
     marker: Mapping[str, Any]
     dead_letters: Sequence[DeadLetter]
     checkpoint: Checkpoint | None
@@ -69,8 +69,10 @@ class Publication:
     def _publish(self, record: StepRecord, now_ns: int) -> int:
         producer = self._producer
         producer.begin_transaction()
-        if record.rows is not None and record.rows.length:
-            self._send_rows(self._wire.encode(record.rows))
+        if record.output is not None:
+            for batch in (record.output.features, record.output.outcomes, record.output.flow):
+                if batch.length:
+                    self._send_rows(batch.name, self._wire.encode(batch))
         for letter in record.dead_letters:
             self._send(topics.DEAD_LETTERS, self._complex.encode(), self._dead_letter(letter, now_ns))
         checkpoint_bytes = 0
@@ -82,11 +84,11 @@ class Publication:
         producer.commit_transaction(TRANSACTION_TIMEOUT_S)
         return checkpoint_bytes
 
-    def _send_rows(self, values: Sequence[bytes]) -> None:
+    def _send_rows(self, name: str, values: Sequence[bytes]) -> None:
         key = self._complex.encode()
-        topic = self._wire.topic(topics.FEATURES)
+        topic = self._wire.topic(name)
         # Batches carry no headers: the first row goes alone and names the run for those after it.
-        self._send(topics.FEATURES, key, values[0])
+        self._send(name, key, values[0])
         for start in range(1, len(values), _ROWS_PER_CALL):
             messages = [{"value": value, "key": key} for value in values[start : start + _ROWS_PER_CALL]]
             queued = self._producer.produce_batch(topic, messages, partition=self._partition)
@@ -135,29 +137,37 @@ class Publication:
 
 def marker_row(
     *,
+    step: Step | None,
+    floor_ns: int,
+    set_aside: Sequence[str],
     complex_name: str,
     inputs: Sequence[str],
     next_offsets: Sequence[int],
     promises_ns: Sequence[int],
-    snap_times_ns: Sequence[int],
-    rows: int,
     last_snap_ns: int,
     config_hash: str,
     code_version: str,
     run_id: str,
 ) -> dict[str, Any]:
-    """A record of control.markers.v1. ``last_snap_ns`` stands in for a step without snaps."""
+    """A record of control.markers.v1. ``last_snap_ns`` stands in for a step without snaps; without a step (a checkpoint
+    or dead letters alone) the marker covers no time, at ``floor_ns``.
+    """
+    times = step.snap_times_ns if step else []
     return {
-        "ts_event_ns": snap_times_ns[-1] if snap_times_ns else last_snap_ns,
+        "ts_event_ns": max(times[-1], last_snap_ns) if times else last_snap_ns,
         "underlying": complex_name,
-        "ts_first_snap_ns": snap_times_ns[0] if snap_times_ns else None,
-        "snaps": len(snap_times_ns),
-        "rows": rows,
+        "ts_first_snap_ns": times[0] if times else None,
+        "snaps": len(times),
+        "rows": step.output.features.length if step else 0,
         "input_topics": list(inputs),
         "input_next_offsets": list(next_offsets),
         "ts_promises_ns": list(promises_ns),
-        "set_aside": [],
+        "set_aside": list(set_aside),
         "config_hash": config_hash,
         "code_version": code_version,
         "run_id": run_id,
+        "ts_from_ns": step.from_ns if step else floor_ns,
+        "ts_until_ns": step.until_ns if step else floor_ns,
+        "outcomes": step.output.outcomes.length if step else 0,
+        "flow_rows": step.output.flow.length if step else 0,
     }

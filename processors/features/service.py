@@ -19,7 +19,7 @@ from processors.engine import features
 from processors.engine.state import State
 from processors.features.stepping import Engine
 from processors.features.wire import OUTPUTS, Wire
-from processors.features.worker import Worker
+from processors.features.worker import Tuning, Worker
 
 log = get_logger("features.service")
 
@@ -67,6 +67,7 @@ def serve() -> None:
                 engine=engine_of(name, config),
                 config=config,
                 run_id=run_id,
+                tuning=Tuning(source_timeout_s=settings().source_timeout_ms / 1000),
             )
             for name in settings().complex_names
         }

@@ -1,4 +1,4 @@
-"""From merged inputs to feature rows, step by step; the same code behind the live worker and the offline replay.
+"""From merged inputs to rows, step by step; the same code behind a live run and the way back to where it stood.
 
 Pure: no I/O, no clock. A step is bounded in snaps, so that readers see a steady stream, however far the promises reach.
 """
@@ -14,7 +14,8 @@ import numpy as np
 from common.columns import Batch
 from common.config import EngineConfig
 from common.errors import InvariantError
-from processors.engine.order import NO_PROMISE_NS, Events, Merger
+from processors.engine.marked import Follower
+from processors.engine.order import Events, Merger
 
 
 class State(Protocol):
@@ -25,15 +26,34 @@ class State(Protocol):
         ...
 
 
+class Output(Protocol):
+    """What a step of the engine returns (`processors.engine.features.Output`), each in ascending time."""
+
+    @property
+    def features(self) -> Batch:
+        """Rows of levels.features.v1, whole snaps."""
+        ...
+
+    @property
+    def outcomes(self) -> Batch:
+        """Rows of levels.outcomes.v1, at the snaps at which they were known."""
+        ...
+
+    @property
+    def flow(self) -> Batch:
+        """Rows of options.flow.v1, whole snaps."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """The engine's functions (`processors.engine.features` has them; tests bring a small one).
 
-    ``step(state, events, until_ns)`` returns the rows of all snaps strictly below ``until_ns`` not yet released.
+    ``step(state, events, until_ns)`` returns what is due of all snaps strictly below ``until_ns`` not yet released.
     """
 
     initial_state: Callable[[], State]
-    step: Callable[[Any, Events, int], Batch]
+    step: Callable[[Any, Events, int], Output]
     restore: Callable[[bytes], State]
 
 
@@ -47,28 +67,31 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step did: the rows of whole snaps, in order, and how many events went in."""
+    """What one step did from ``from_ns`` until ``until_ns``: its rows, how many events went in, and how many of them
+    came from inputs that were aside.
+    """
 
-    rows: Batch
+    output: Output
     events: int
+    aside: int
+    from_ns: int
     until_ns: int
+
+    @property
+    def snap_times_ns(self) -> list[int]:
+        """The snaps that have rows of any kind, ascending."""
+        rows = (self.output.features, self.output.outcomes, self.output.flow)
+        times: list[int] = np.unique(np.concatenate([batch["ts_event_ns"] for batch in rows])).tolist()
+        return times
 
 
 class Stepper:
-    """Runs the engine over everything the merger can hand out. ``until_ns``: every event before it is in ``state``."""
+    """Runs the engine over what the merger hands out; every event before the merger's `floor_ns` is in ``state``."""
 
     def __init__(
-        self,
-        engine: Engine,
-        config: EngineConfig,
-        state: State,
-        merger: Merger,
-        *,
-        until_ns: int = NO_PROMISE_NS,
-        limits: Limits | None = None,
+        self, engine: Engine, config: EngineConfig, state: State, merger: Merger, limits: Limits | None = None
     ) -> None:
         self.state = state
-        self.until_ns = until_ns
         self._engine = engine
         self._interval_ns = config.snap_interval_ns
         self._merger = merger
@@ -77,18 +100,32 @@ class Stepper:
 
     def steps(self) -> Iterator[Step]:
         """One step after the other until nothing more is promised. Raises what the engine and the merge raise."""
-        while self._merger.until_ns > self.until_ns:
-            events = self._merger.pop(self._limit_ns())
-            self.until_ns = events.until_ns
-            rows = self._engine.step(self.state, events, events.until_ns)
-            check_whole_snaps(rows)
-            if rows.length:
-                self._rows_per_snap = max(1, rows.length // max(1, snap_count(rows)))
-            yield Step(rows, len(events), self.until_ns)
+        while self._merger.until_ns > (from_ns := self._merger.floor_ns):
+            yield self._step(self._merger.pop(self._limit_ns()), from_ns)
+
+    def follow(self, follower: Follower) -> Iterator[Step]:
+        """The steps that markers tell of, until more records are needed or the markers end; cut otherwise than live,
+        with the same rows. Raises what the engine and the follower raise.
+        """
+        while True:
+            from_ns = self._merger.floor_ns
+            part = follower.pop(self._limit_ns())
+            if part is None:
+                return
+            yield self._step(part.events, from_ns)
+
+    def _step(self, events: Events, from_ns: int) -> Step:
+        output = self._engine.step(self.state, events, events.until_ns)
+        features = output.features
+        check_whole_snaps(features)
+        check_whole_snaps(output.flow)
+        if features.length:
+            self._rows_per_snap = max(1, features.length // max(1, snap_count(features)))
+        return Step(output, len(events), events.aside, from_ns, events.until_ns)
 
     def _limit_ns(self) -> int | None:
         """As far as this step may go; None when nothing bounds it (no event has been seen)."""
-        start_ns = self.until_ns
+        start_ns = self._merger.floor_ns
         # A source may begin by promising nothing, which is a promise of 0: from there it is a long walk to any event.
         if start_ns <= 0:
             first_ns = self._merger.first_effective_ns
@@ -122,5 +159,5 @@ def check_whole_snaps(rows: Batch) -> None:
     )
     if not whole:
         raise InvariantError(
-            f"the engine returned rows from {int(times[0])} to {int(times[-1])} that are no whole snaps"
+            f"the engine returned {rows.name} from {int(times[0])} to {int(times[-1])} that are no whole snaps"
         )

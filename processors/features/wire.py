@@ -11,10 +11,10 @@ from common.avro import Codec, Decoded, decode_row, encode_row
 from common.columns import Batch
 from common.schemas import RecordSchema
 
-INPUTS = (topics.FUTURES_MBP10, topics.FUTURES_TRADES)
+INPUTS = topics.ENGINE_INPUTS
 """What the engine reads of a complex, in rank order."""
 
-OUTPUTS = (topics.FEATURES, topics.MARKERS, topics.DEAD_LETTERS)
+OUTPUTS = (topics.FEATURES, topics.OUTCOMES, topics.OPTIONS_FLOW, topics.MARKERS, topics.DEAD_LETTERS)
 """What the worker writes in registered schemas."""
 
 

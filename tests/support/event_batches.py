@@ -23,8 +23,8 @@ def filled(name: str, length: int, given: Mapping[str, Sequence[Any]]) -> Batch:
         if field.nullable:
             present = [False] * length if items is None else [item is not None for item in items]
             valid = np.array(present, bool)
-        if field.kind == "string":
-            columns[field.name] = Column(np.zeros(0, np.uint8), valid, np.zeros(length + 1, np.int64))
+        if field.kind in ("string", "array"):
+            columns[field.name] = Column(np.zeros(0, field.dtype), valid, np.zeros(length + 1, np.int64))
         else:
             values = [0] * length if items is None else [0 if item is None else item for item in items]
             columns[field.name] = Column(np.array(values, field.dtype), valid)

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from functools import cache
+from collections import deque
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
-from confluent_kafka import Message
 
-from common import schemas, topics
-from common.avro import encode_row
-from common.config import EngineConfig
+from common import topics
 from common.errors import ConflictError, UnavailableError
+from processors.engine.marked import Follower, marker_of
 from processors.engine.order import Merger
 from processors.features.intake import Bounds
-from processors.features.stepping import Engine, Limits, Stepper
-from processors.features.wire import INPUTS, Wire
+from processors.features.stepping import Engine, Limits
+from processors.features.wire import INPUTS
 from processors.features.worker import Tuning, Worker
-from tests.support.event_batches import event_batch
+from tests.support.features_feed import CONFIG, ROW_TOPICS, SMALL_ENGINE, START_NS, Feed, Sent, encoded_rows, wire
 from tests.support.memory_log import Crash, Fault, MemoryLog, Process
-from tests.support.small_engine import small_engine
 
-CONFIG = EngineConfig()
-INTERVAL_NS = CONFIG.snap_interval_ns
-START_NS = 1_700_000_000_000_000_000 // INTERVAL_NS * INTERVAL_NS
 SPY = "SPY"
-_IDS = {name: number for number, name in enumerate(schemas.names(), start=1)}
-_NAMES = {number: name for name, number in _IDS.items()}
-
-
-def wire(namespace: str = "") -> Wire:
-    """The real codecs; schema ids are places in the list of schemas."""
-    return Wire(namespace, _IDS, lambda number: schemas.load(_NAMES.get(number, "unknown")))
+TURNS = 5_000
+IDLE_TURNS = 10
+"""After so many turns without any progress nothing is left: the log in memory hands out at random."""
+NEVER_S = 1e9
 
 
 def new_log(seed: int | None = None) -> MemoryLog:
@@ -42,92 +34,6 @@ def new_log(seed: int | None = None) -> MemoryLog:
     for spec in topics.specs():
         log.create(spec.name, spec.partitions, spec.cleanup)
     return log
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """What the producers will write, in order (topic, value), and what must come of it."""
-
-    records: tuple[tuple[str, bytes], ...]
-    rows: tuple[bytes, ...]
-    bad: frozenset[tuple[str, int]]
-
-
-def heartbeat(
-    topic: str, next_offset: int, ts_watermark_ns: int, state: str = "CONNECTED", partition: int = 0
-) -> bytes:
-    """A framed heartbeat."""
-    row = {
-        "ts_event_ns": ts_watermark_ns,
-        "source": "sim",
-        "topic": topic,
-        "partition": partition,
-        "next_offset": next_offset,
-        "ts_watermark_ns": ts_watermark_ns,
-        "state": state,
-    }
-    return encode_row(schemas.load(topics.HEARTBEATS), row, _IDS[topics.HEARTBEATS])
-
-
-@cache
-def make_feed(seed: int, events: int = 40, garbage: bool = True) -> Feed:
-    """Two inputs with ties, quiet stretches, heartbeats and records that are not Avro."""
-    rng = random.Random(seed)
-    clocks = dict.fromkeys(INPUTS, START_NS)
-    lengths = dict.fromkeys(INPUTS, 0)
-    good: dict[str, list[tuple[int, int, int]]] = {name: [] for name in INPUTS}
-    records: list[tuple[str, bytes]] = []
-    bad: set[tuple[str, int]] = set()
-    heartbeats = 0
-    for number in range(events):
-        name = rng.choice(INPUTS)
-        clocks[name] += rng.choice((0, 0, 1, INTERVAL_NS // 7, INTERVAL_NS, 3 * INTERVAL_NS))
-        if garbage and rng.random() < 0.08:
-            bad.add((name, lengths[name]))
-            records.append((name, rng.choice((b"", b"not avro", b"\0\0\0\0\x63zz"))))
-        else:
-            event_ns = clocks[name] - rng.choice((0, 0, 5))
-            good[name].append((clocks[name], event_ns, number))
-            records.append((name, _encoded(name, clocks[name], event_ns, number)))
-        lengths[name] += 1
-        if rng.random() < 0.15:
-            quiet = rng.choice(INPUTS)
-            boundary = max(clocks.values()) // INTERVAL_NS * INTERVAL_NS + rng.choice((0, 1))
-            clocks[quiet] = max(clocks[quiet], boundary)
-            records.append((topics.HEARTBEATS, heartbeat(quiet, lengths[quiet], clocks[quiet])))
-            heartbeats += 1
-        if garbage and rng.random() < 0.02:
-            bad.add((topics.HEARTBEATS, heartbeats))
-            records.append((topics.HEARTBEATS, b"not avro"))
-            heartbeats += 1
-    end_ns = max(clocks.values()) // INTERVAL_NS * INTERVAL_NS + 2 * INTERVAL_NS + 1
-    records += [(topics.HEARTBEATS, heartbeat(name, lengths[name], end_ns, "ENDED")) for name in INPUTS]
-    return Feed(tuple(records), tuple(_reference(good, end_ns)), frozenset(bad))
-
-
-def _encoded(name: str, effective_ns: int, event_ns: int, event_id: int) -> bytes:
-    return Wire("", _IDS, lambda _: schemas.load(name)).encode(
-        event_batch(name, [effective_ns], [event_ns], [7], [event_id])
-    )[0]
-
-
-def _reference(good: dict[str, list[tuple[int, int, int]]], end_ns: int) -> list[bytes]:
-    """The engine on everything at once, without a log."""
-    merger = Merger(INPUTS)
-    for name, rows in good.items():
-        if rows:
-            effective, event, ids = zip(*rows, strict=True)
-            merger.push(
-                name, event_batch(name, effective, event, [7] * len(rows), ids), np.arange(len(rows), dtype=np.int64)
-            )
-        merger.promise(name, len(rows), end_ns)
-    return published_by(small_engine(INTERVAL_NS), merger)
-
-
-def published_by(engine: Engine, merger: Merger) -> list[bytes]:
-    """The rows of everything that the merger can hand out."""
-    steps = Stepper(engine, CONFIG, engine.initial_state(), merger).steps()
-    return [value for step in steps if step.rows.length for value in wire().encode(step.rows)]
 
 
 class Clock:
@@ -142,7 +48,9 @@ class Clock:
         return self.now_s
 
 
-def new_worker(process: Process, rng: random.Random, engine: Engine, scale: int) -> Worker:
+def new_worker(
+    process: Process, rng: random.Random, engine: Engine, scale: int, source_timeout_s: float = NEVER_S
+) -> Worker:
     """A worker with small random bounds (times ``scale``), so that every path is taken on little data."""
     pause = rng.choice((3, 10, 1000)) * scale
     return Worker(
@@ -156,31 +64,61 @@ def new_worker(process: Process, rng: random.Random, engine: Engine, scale: int)
             limits=Limits(rng.choice((1, 3, 400)) * scale, rng.choice((2, 20_000)) * scale),
             bounds=Bounds(rng.choice((2, 7, 1000)) * scale, pause, pause // 2),
             checkpoint_interval_s=rng.choice((0.5, 3, 100)),
+            source_timeout_s=source_timeout_s,
         ),
         monotonic_s=Clock(0.05),
         wall_ns=lambda: START_NS,
     )
 
 
-SMALL_ENGINE = small_engine(INTERVAL_NS)
+class Delivery:
+    """Writes a feed bit by bit, in its order or, with ``stalls``, each input at its own pace, some of them not at all
+    for a while.
+    """
+
+    def __init__(self, rng: random.Random, feed: Feed, scale: int, stalls: bool) -> None:
+        self._rng = rng
+        self._scale = scale
+        self._queues: dict[str, deque[Sent]] = {}
+        for sent in feed.records:
+            self._queues.setdefault(sent.about if stalls else "", deque()).append(sent)
+        self._stalled: set[str] = set()
+
+    @property
+    def done(self) -> bool:
+        return not any(self._queues.values())
+
+    def write(self, log: MemoryLog) -> None:
+        """Append what this turn brings."""
+        for name, queue in self._queues.items():
+            if name and self._rng.random() < 0.04:
+                self._stalled ^= {name}
+            if name in self._stalled:
+                continue
+            for _ in range(min(len(queue), self._rng.choice((0, 0, 1, 5, 30, 200)) * self._scale)):
+                sent = queue.popleft()
+                log.append(sent.topic, sent.value)
+                if name and self._rng.random() < 0.3:
+                    break
 
 
-def run_schedule(seed: int, feed: Feed, faults: int = 6, engine: Engine = SMALL_ENGINE, scale: int = 1) -> MemoryLog:
+def run_schedule(
+    seed: int, feed: Feed, faults: int = 6, engine: Engine = SMALL_ENGINE, scale: int = 1, stalls: bool = False
+) -> MemoryLog:
     """Feed the log while workers crash, are fenced, lose answers and are replaced, until everything is published.
 
-    ``scale``: how much more of everything a step may take.
+    ``scale``: how much more of everything a step may take. ``stalls``: inputs stall and are set aside.
     """
     rng = random.Random(seed)
     log = new_log(seed)
     for _ in range(faults):
         log.faults[rng.randint(1, 250)] = rng.choice(list(Fault))
-    left = list(feed.records)
+    delivery = Delivery(rng, feed, scale, stalls)
     worker: Worker | None = None
     zombies: list[Worker] = []
-    for _ in range(5_000):
-        for topic, value in left[: (count := rng.choice((0, 0, 1, 5, 30, 200)) * scale)]:
-            log.append(topic, value)
-        del left[:count]
+    idle = 0
+    for _ in range(TURNS):
+        delivery.write(log)
         luck = rng.random()
         if luck < 0.02:
             log.compact(topics.CHECKPOINTS)
@@ -190,31 +128,36 @@ def run_schedule(seed: int, feed: Feed, faults: int = 6, engine: Engine = SMALL_
             zombies.append(worker)
             worker = None
         elif luck < 0.07 and worker is not None:
-            worker = _survives(worker, Worker.close) and None
+            _survives(worker, Worker.close)
+            worker = None
         if zombies and rng.random() < 0.3:
             zombie = rng.choice(zombies)
             if not zombie.recovered or not _survives(zombie, lambda one: one.poll(0)):
                 zombies.remove(zombie)
-        worker = worker or new_worker(log.process(), rng, engine, scale)
-        alive = _survives(worker, _turn)
-        worker = worker if alive else None
-        if worker is not None and not left and worker.at_end and not log.faults:
+        if worker is None:
+            timeout_s = rng.choice((0.1, 0.5, 3.0)) if stalls else NEVER_S
+            worker = new_worker(log.process(), rng, engine, scale, timeout_s)
+        moved: list[bool] = []
+        if not _survives(worker, lambda one: moved.append(_turn(one))):  # noqa: B023
+            worker = None
+        idle = idle + 1 if moved == [False] and delivery.done and worker.at_end and worker.caught_up else 0
+        if idle == IDLE_TURNS and not log.faults:
             return log
-        if not left and rng.random() < 0.01:
+        if delivery.done and rng.random() < 0.01:
             log.faults.clear()
-    raise AssertionError(f"seed {seed}: not through after 5,000 turns")
+    raise AssertionError(f"seed {seed}: not through after {TURNS} turns")
 
 
-def _turn(worker: Worker) -> None:
+def _turn(worker: Worker) -> bool:
     if not worker.recovered:
         worker.recover()
-    worker.poll(0)
+    return worker.poll(0)
 
 
-def _survives(worker: Worker, act: object) -> bool:
+def _survives(worker: Worker, act: Callable[[Worker], Any]) -> bool:
     """False when the worker's process is gone or it had to stop."""
     try:
-        act(worker)  # type: ignore[operator]
+        act(worker)
     except (Crash, ConflictError):
         return False
     except UnavailableError:
@@ -222,29 +165,91 @@ def _survives(worker: Worker, act: object) -> bool:
     return True
 
 
+def values(log: MemoryLog, topic: str) -> list[bytes | None]:
+    """The committed records."""
+    return [message.value() for message in log.records(topic)]
+
+
+def decoded(log: MemoryLog, topic: str) -> list[dict[str, Any]]:
+    """The committed records of a low-rate topic."""
+    return [wire().decode_row(topic, value) for value in values(log, topic)]
+
+
 def assert_published_once(log: MemoryLog, feed: Feed) -> None:
     """The committed rows are the engine's, byte for byte; markers and dead letters agree with them."""
-    rows = [message.value() for message in log.records(topics.FEATURES)]
-    assert rows == list(feed.rows)
-    markers = [_row(topics.MARKERS, message) for message in log.records(topics.MARKERS)]
-    assert sum(marker["rows"] for marker in markers) == len(rows)
-    times = wire().decode(topics.FEATURES, rows).batch["ts_event_ns"].tolist()
-    at, last_ns = 0, 0
+    for topic in ROW_TOPICS:
+        assert values(log, topic) == list(feed.rows[topic]), topic
+    _assert_markers_cover_the_rows(log)
+    assert _dead_letters(log) == feed.bad
+
+
+def assert_follows_from_markers(log: MemoryLog, feed: Feed, engine: Engine = SMALL_ENGINE) -> int:
+    """What was committed is what following the markers gives, step by step, byte for byte, and it covers every record
+    once and every snap; returns how many records came late.
+    """
+    _assert_markers_cover_the_rows(log)
+    merger = Merger(INPUTS)
+    markers = decoded(log, topics.MARKERS)
+    follower = Follower(merger, [marker_of(marker) for marker in markers])
+    good, bad = 0, set()
+    for name in (*INPUTS, topics.HEARTBEATS):
+        found = wire().decode(name, values(log, name))
+        bad |= {(name, letter.index) for letter in found.bad}
+        if name in INPUTS:
+            good += found.batch.length
+            merger.push(name, found.batch, np.asarray(found.index, np.int64))
+            merger.read_to(name, len(values(log, name)))
+    covered = dict(zip(markers[-1]["input_topics"], markers[-1]["input_next_offsets"], strict=True))
+    assert _dead_letters(log) == {(name, offset) for name, offset in bad if offset < covered[name]}
+    state = engine.initial_state()
+    left = {topic: values(log, topic) for topic in ROW_TOPICS}
+    rows: dict[str, list[bytes]] = {topic: [] for topic in ROW_TOPICS}
+    events = late = 0
+    while (part := follower.pop()) is not None:
+        events += len(part.events)
+        late += part.events.late
+        for topic, got in encoded_rows(engine.step(state, part.events, part.events.until_ns)).items():
+            rows[topic] += got
+        if part.marker is not None:
+            marker = markers.pop(0)
+            for topic, field in ROW_TOPICS.items():
+                assert rows[topic] == left[topic][: marker[field]], (topic, marker)
+                del left[topic][: marker[field]]
+                rows[topic] = []
+    follower.finish()
+    for name in INPUTS:
+        # What came late after the last step waits for a later one.
+        merger.promise(name, merger.position(name), feed.end_ns + 1)
+    rest = merger.pop()
+    assert events + len(rest) == good
+    assert not any(encoded_rows(engine.step(state, rest, rest.until_ns)).values()), "a snap was not published"
+    return late
+
+
+def _assert_markers_cover_the_rows(log: MemoryLog) -> None:
+    markers = decoded(log, topics.MARKERS)
+    times = {
+        topic: wire().decode(topic, values(log, topic)).batch["ts_event_ns"].tolist() if values(log, topic) else []
+        for topic in ROW_TOPICS
+    }
+    last_ns = 0
     for marker in markers:
-        mine = times[at : at + marker["rows"]]
-        at += marker["rows"]
-        assert marker["snaps"] == len(set(mine))
-        assert marker["ts_first_snap_ns"] == (mine[0] if mine else None)
-        assert marker["ts_event_ns"] == (mine[-1] if mine else last_ns)
-        assert not mine or mine[0] > last_ns
+        mine: set[int] = set()
+        for topic, field in ROW_TOPICS.items():
+            mine |= set(times[topic][: marker[field]])
+            del times[topic][: marker[field]]
+        assert marker["snaps"] == len(mine)
+        assert marker["ts_first_snap_ns"] == (min(mine) if mine else None)
+        assert marker["ts_event_ns"] == (max(mine) if mine else last_ns)
+        assert all(max(last_ns + 1, marker["ts_from_ns"]) <= time < marker["ts_until_ns"] for time in mine)
         last_ns = marker["ts_event_ns"]
+    assert not any(times.values())
     for before, after in pairwise(markers):
+        assert before["ts_until_ns"] <= after["ts_from_ns"] <= after["ts_until_ns"]
         assert all(a <= b for a, b in zip(before["input_next_offsets"], after["input_next_offsets"], strict=True))
-    letters = [_row(topics.DEAD_LETTERS, message) for message in log.records(topics.DEAD_LETTERS)]
-    places = [(letter["topic"], letter["offset"]) for letter in letters]
-    assert len(places) == len(set(places))
-    assert set(places) == feed.bad
 
 
-def _row(name: str, message: Message) -> dict:
-    return wire().decode_row(name, message.value())
+def _dead_letters(log: MemoryLog) -> set[tuple[str, int]]:
+    places = [(letter["topic"], letter["offset"]) for letter in decoded(log, topics.DEAD_LETTERS)]
+    assert len(places) == len(set(places)), "a record was set aside twice"
+    return set(places)

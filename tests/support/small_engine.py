@@ -1,4 +1,4 @@
-"""A small engine for the features worker's tests: every row carries a hash over all events before it, in order.
+"""A small engine for the features worker's tests: feature rows carry a hash over all events before them, in order.
 
 It keeps the contract of `processors.engine.features` (snaps on the grid, whole snaps, batch invariance), so a lost,
 repeated or reordered event changes every later row.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from common import topics
 from common.columns import Batch
@@ -17,6 +18,14 @@ from tests.support.event_batches import filled
 
 TOPICS = {kind: topic for topic, kind in KINDS.items()}
 _MODULUS = 2**61 - 1
+
+
+class Output(NamedTuple):
+    """The shape of `processors.engine.features.Output`."""
+
+    features: Batch
+    outcomes: Batch
+    flow: Batch
 
 
 @dataclass(slots=True)
@@ -30,18 +39,18 @@ class SmallState:
         return json.dumps(asdict(self)).encode()
 
 
-def small_engine(interval_ns: int) -> Engine:
-    """One to three rows per snap, as the hash has it, from the first grid time at or after the first event."""
+def small_engine(interval_ns: int, sparse: bool = False) -> Engine:
+    """One to three feature rows per snap, as the hash has it, from the first grid time at or after the first event.
 
-    nothing = filled(topics.FEATURES, 0, {})
+    ``sparse``: some snaps have outcomes, flow rows or both, some of them no feature rows, some nothing at all.
+    """
 
-    def step(state: SmallState, events: Events, until_ns: int) -> Batch:
-        rows: list[tuple[int, int, int, int]] = []
+    def step(state: SmallState, events: Events, until_ns: int) -> Output:
+        snaps: list[tuple[int, int]] = []
 
         def release(before_ns: int) -> None:
             while state.next_snap_ns and state.next_snap_ns < before_ns:
-                count = 1 + state.digest % 3
-                rows.extend((state.next_snap_ns, place, count, state.digest) for place in range(count))
+                snaps.append((state.next_snap_ns, state.digest))
                 state.next_snap_ns += interval_ns
 
         for kind, index in zip(events.kind.tolist(), events.index.tolist(), strict=True):
@@ -52,21 +61,36 @@ def small_engine(interval_ns: int) -> Engine:
                 state.next_snap_ns = -(-effective_ns // interval_ns) * interval_ns
             state.digest = (state.digest * 1_000_003 + event_id * 8 + kind + effective_ns) % _MODULUS
         release(until_ns)
-        return (
-            nothing
-            if not rows
-            else filled(
-                topics.FEATURES,
-                len(rows),
-                {
-                    "ts_event_ns": [row[0] for row in rows],
-                    "snap_row": [row[1] for row in rows],
-                    "snap_rows": [row[2] for row in rows],
-                    "cumulative_delta": [row[3] for row in rows],
-                    "level_id": [f"ROUND_{row[1]}" for row in rows],
-                    "underlying": ["SPY"] * len(rows),
-                },
+        none = [(time_ns, digest, 0) for time_ns, digest in snaps]
+        if not sparse:
+            return Output(
+                _rows(topics.FEATURES, [(t, d, 1 + d % 3) for t, d, _ in none]),
+                _rows(topics.OUTCOMES, none),
+                _rows(topics.OPTIONS_FLOW, none),
             )
+        return Output(
+            _rows(topics.FEATURES, [(t, d, (t // interval_ns + d) % 4) for t, d, _ in none]),
+            _rows(topics.OUTCOMES, [(t, d, (t // interval_ns + d) % 7 // 5) for t, d, _ in none]),
+            _rows(topics.OPTIONS_FLOW, [(t, d, (t // interval_ns + d) % 5 // 2) for t, d, _ in none]),
         )
 
     return Engine(SmallState, step, lambda data: SmallState(**json.loads(data)))
+
+
+def _rows(topic: str, snaps: list[tuple[int, int, int]]) -> Batch:
+    """``snaps``: time, hash and number of rows of each."""
+    rows = [(time_ns, digest, place, count) for time_ns, digest, count in snaps for place in range(count)]
+    hashes = "cumulative_delta" if topic == topics.FEATURES else "volume"
+    ids = "episode_id" if topic == topics.OUTCOMES else "level_id"
+    return filled(
+        topic,
+        len(rows),
+        {
+            "ts_event_ns": [row[0] for row in rows],
+            "snap_row": [row[2] for row in rows],
+            "snap_rows": [row[3] for row in rows],
+            hashes: [row[1] for row in rows],
+            ids: [f"{row[1]}_{row[2]}" for row in rows],
+            "underlying": ["SPY"] * len(rows),
+        },
+    )
