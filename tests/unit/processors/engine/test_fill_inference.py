@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-import pyarrow.parquet as pq
-
-from common import topics
 from common.columns import concat
 from common.config import EngineConfig
 from common.sessions import cme_es_sessions
 from common.settings import settings
+from processors.study import fills
 from producers.stream import stamped_batches
-from tests.support.removals import Removal, inferred
+from tests.support.market import merged
 
-TICK_NANODOLLARS = 250_000_000
+SESSION = 20231226
+END_NS = 2**62
 
 
 def test_fills_are_inferred_with_precision_0_999_and_recall_0_96() -> None:
@@ -22,21 +19,11 @@ def test_fills_are_inferred_with_precision_0_999_and_recall_0_96() -> None:
     config = EngineConfig()
     paths = [folder / "esh4-20231225.mbp-10.dbn.zst", folder / "esh4-20231225.trades.dbn.zst"]
     parts = [batch for step in stamped_batches(paths, config) for batch in step.batches]
-    books, trades = (
-        concat([part for part in parts if part.name == name]) for name in (topics.FUTURES_MBP10, topics.FUTURES_TRADES)
-    )
-    filled, canceled = inferred((books, trades), config)
-
-    table = pq.read_table(folder / "esh4-20231225.removals.parquet")
-    opens = cme_es_sessions()
-    open_ns = int(opens.open_ns[list(opens.date).index(20231226)])
-    truth: Counter[Removal] = Counter()
-    for row in table.to_pylist():
-        if row["cause"] == "FILL" and row["ts_event"] >= open_ns:
-            truth[row["ts_event"], 0 if row["side"] == "B" else 1, row["price"] // TICK_NANODOLLARS] += row["size"]
-    right = sum(min(size, truth[removal]) for removal, size in filled.items())
-    precision = right / filled.total()
-    recall = right / truth.total()
-    assert precision >= 0.999, f"precision {precision:.4f}"
-    assert recall >= 0.96, f"recall {recall:.4f} of {truth.total()} contracts"
-    assert canceled.total() > 0
+    batches = [concat([part for part in parts if part.name == name]) for name in fills.INPUTS]
+    sessions = cme_es_sessions()
+    found = fills.inferred([merged(batches, END_NS)], config, sessions)
+    open_ns = int(sessions.open_ns[list(sessions.date).index(SESSION)])
+    true = fills.truth(fills.read_truth(folder / "esh4-20231225.removals.parquet"), open_ns, END_NS)
+    compared = fills.compare(found, true)
+    assert compared.precision >= 0.999, f"precision {compared.precision:.4f}"
+    assert compared.recall >= 0.96, f"recall {compared.recall:.4f} of {compared.true} contracts"
