@@ -8,13 +8,13 @@ file, row groups are passed over by their statistics.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.conversions import from_bytes
-from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, LessThan, Reference
+from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, GreaterThanOrEqual, LessThan, Reference
 from pyiceberg.expressions.literals import literal
 from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.table import DataScan, FileScanTask, Table
@@ -97,13 +97,24 @@ class LakeReader:
 
         The table is read as it is when the first piece is asked for.
         """
+        record = schemas.load(topic)
+        for rows in self._tables(topic, _between(field, from_ns, until_ns), end_offset):
+            yield _piece(rows, record)
+
+    def rows(self, topic: str, *, end_offset: int = END_NS) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Offset and fields of the records of a low-rate topic below ``end_offset``, in offset order."""
+        for rows in self._tables(topic, AlwaysTrue(), end_offset):
+            for row in rows.to_pylist():
+                yield row.pop("_offset"), row
+
+    def _tables(self, topic: str, condition: BooleanExpression, end_offset: int) -> Iterator[pa.Table]:
+        """The rows that match, sorted by offset, a window at a time; never an empty one."""
         table = self._table(topic)
         if table is None:
             return
-        record = schemas.load(topic)
         known = {column.name for column in table.schema().fields}
-        names = [column.name for column in record.fields if column.name in known]
-        scan = self._scan(table, _between(field, from_ns, until_ns), (*names, "_offset"))
+        names = [column.name for column in schemas.load(topic).fields if column.name in known]
+        scan = self._scan(table, condition, (*names, "_offset"))
         files = _files(table, scan)
         at = 0
         while (at := _next_offset(files, at)) < end_offset:
@@ -112,7 +123,7 @@ class LakeReader:
             rows = _read(table, scan, tasks, And(scan.row_filter, _between("_offset", at, stop)))
             at = stop
             if rows.num_rows:
-                yield _piece(rows.sort_by("_offset"), record)
+                yield rows.sort_by("_offset")
 
     def _table(self, topic: str) -> Table | None:
         name = iceberg.TABLES.get(topic)

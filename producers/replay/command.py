@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +11,9 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from common import topics
 from common.cli.options import HomeOption
-from common.config import EngineConfig, load_config, make_config
 from common.errors import ConfigError
 from common.settings import settings
 from producers.pacing import parse_speed
@@ -24,7 +21,9 @@ from producers.replay.diff import COLUMNS, compare
 from producers.replay.engine import Judged, table_of
 from producers.replay.namespace import check_namespace, namespace_output
 from producers.replay.outputs import KINDS, Lines, Output, file_outputs
+from producers.replay.overrides import config_with
 from producers.replay.places import signals_of, stored_inputs
+from producers.replay.progress import shown_progress
 from producers.replay.ranges import ALL, Range, parse_places, parse_time, shown_time
 from producers.replay.run import run
 from producers.replay.sources import Source, Stored, from_files
@@ -159,7 +158,7 @@ def replay(
     kinds = _kinds(what)
     if show and as_json:
         raise ConfigError("--show and --json both print", hint="Give one of them; --out takes rows besides --json.")
-    config, changed = _config(changes or [])
+    config, changed = config_with(changes or [])
     multiple = parse_speed(speed)
     partition = topics.partition_of(complex_name)
     source_namespace = settings().namespace if namespace is None else namespace
@@ -188,8 +187,13 @@ def replay(
         if out is not None:
             outputs.extend(file_outputs(out, kinds))
         console = Console(stderr=True)
-        with _progress(console, source) as told:
-            run(source, config, outputs, summary, speed=multiple, progress=told)
+        try:
+            with shown_progress(console, source) as told:
+                run(source, config, outputs, summary, speed=multiple, progress=told)
+        except KeyboardInterrupt:
+            kept = f" {to_namespace} keeps what it has: the same command goes on there." if to_namespace else ""
+            console.print(f"[yellow]Stopped; no file was written.{kept}[/yellow]", highlight=False)
+            raise typer.Exit(130) from None
         if diff is not None:
             summary.diff = compare(before, compared.table(), (diff, "this replay"))
     if not summary.events[topics.FUTURES_MBP10]:
@@ -228,25 +232,6 @@ def _kinds(what: list[str] | None) -> list[str]:
     return kinds
 
 
-def _config(changes: list[str]) -> tuple[EngineConfig, dict[str, Any]]:
-    """The deployment's configuration with the changes, and the changed keys with their values."""
-    config = load_config()
-    values = config.model_dump()
-    names = []
-    for change in changes:
-        key, separator, text = change.partition("=")
-        if key not in values or not separator:
-            close = [name for name in values if name.lower() == key.lower()]
-            raise ConfigError(
-                f"--set {change}: {key!r} is no configuration key" if separator else f"--set {change} is not KEY=VALUE",
-                hint=f"Did you mean {close[0]}?" if close else "docs/features.md and GET /v1/config list the keys.",
-            )
-        values[key] = [part.strip() for part in text.split(",")] if isinstance(values[key], tuple) else text
-        names.append(key)
-    config = make_config(values) if changes else config
-    return config, {name: getattr(config, name) for name in names}
-
-
 def _asked(begin: str | None, end: str | None, from_offsets: Any, until_offsets: Any) -> Range:
     if (begin and from_offsets) or (end and until_offsets):
         raise ConfigError("a range is given by times or by offsets, not by both", hint="Leave one of them out.")
@@ -265,17 +250,3 @@ def _part(stored: Stored, asked: Range, limits: Range) -> Source:
             hint="Swap its ends.",
         )
     return stored.source(shown)
-
-
-@contextmanager
-def _progress(console: Console, source: Source) -> Iterator[Any]:
-    columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading", total=source.records)
-
-        def told(records: int, until_ns: int) -> None:
-            warming = " (warming up)" if until_ns <= source.shown.from_ns else ""
-            text = f"{records:,} records, at {shown_time(until_ns)} UTC{warming}"
-            bar.update(task, completed=records, description=text)
-
-        yield told

@@ -17,7 +17,7 @@ from common.config import EngineConfig
 from common.recorded import END_NS, Recorded
 from common.sessions import cme_es_sessions
 from processors.engine import features, signals
-from processors.engine.order import KINDS, NO_PROMISE_NS, Merger
+from processors.engine.order import KINDS, NO_PROMISE_NS, Events, Merger
 from producers.replay.ranges import Range
 from producers.stream import StampedStep, stamped_batches
 
@@ -67,6 +67,40 @@ def table_of(batch: Batch) -> pa.Table:
     return pa.Table.from_batches([to_arrow(batch, record.arrow, record.symbols)])
 
 
+class Engine:
+    """Both stages with their state: fresh, then moved on by every `step`."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        self._features = features.initial_state(config, cme_es_sessions())
+        self._signals = signals.initial_state()
+        self.until_ns = NO_PROMISE_NS
+
+    def step(self, events: Events) -> Judged:
+        """Apply the events and decide every snap before their ``until_ns``."""
+        self.until_ns = events.until_ns
+        rows = _parts(features.step(self._features, events, events.until_ns))
+        out = {
+            topics.FEATURES: rows.features,
+            topics.SIGNALS: signals.step(self._config, self._signals, rows.features),
+            topics.OUTCOMES: rows.outcomes,
+            topics.OPTIONS_FLOW: rows.flow,
+        }
+        return Judged(out, Counter({name: batch.length for name, batch in events.batches.items()}), self.until_ns)
+
+    def limit_ns(self, merger: Merger) -> int | None:
+        """As far as the next step may go, `STEP_SNAPS` at most; None while no event has been seen."""
+        interval_ns = self._config.snap_interval_ns
+        start_ns = self.until_ns
+        # Before the first record nothing is decided, however far from it the promises begin.
+        if start_ns <= 0:
+            first_ns = merger.first_effective_ns
+            if first_ns is None:
+                return None
+            start_ns = first_ns
+        return (start_ns // interval_ns + STEP_SNAPS) * interval_ns + 1
+
+
 def judge(stream: Iterable[Recorded], config: EngineConfig, end_ns: int | None = None) -> Iterator[Judged]:
     """Apply the stream to a fresh engine.
 
@@ -74,10 +108,9 @@ def judge(stream: Iterable[Recorded], config: EngineConfig, end_ns: int | None =
     piece may release snaps; None is just past the snap that still counts the last record.
     """
     merger = Merger(INPUTS)
-    feature_state = features.initial_state(config, cme_es_sessions())
-    signal_state = signals.initial_state()
+    engine = Engine(config)
     interval_ns = config.snap_interval_ns
-    until_ns, last_ns = NO_PROMISE_NS, 0
+    last_ns = 0
     for piece in stream:
         if piece.batch.length:
             merger.push(piece.topic, piece.batch, piece.offsets)
@@ -87,17 +120,8 @@ def judge(stream: Iterable[Recorded], config: EngineConfig, end_ns: int | None =
             promise_ns = -(-last_ns // interval_ns) * interval_ns + 1 if end_ns is None else end_ns
         for topic in INPUTS:
             merger.promise(topic, merger.position(topic), promise_ns)
-        while merger.until_ns > until_ns:
-            events = merger.pop(_limit_ns(merger, until_ns, interval_ns))
-            until_ns = events.until_ns
-            rows = _parts(features.step(feature_state, events, until_ns))
-            out = {
-                topics.FEATURES: rows.features,
-                topics.SIGNALS: signals.step(config, signal_state, rows.features),
-                topics.OUTCOMES: rows.outcomes,
-                topics.OPTIONS_FLOW: rows.flow,
-            }
-            yield Judged(out, Counter({name: batch.length for name, batch in events.batches.items()}), until_ns)
+        while merger.until_ns > engine.until_ns:
+            yield engine.step(merger.pop(engine.limit_ns(merger)))
 
 
 class _Parts(NamedTuple):
@@ -116,18 +140,6 @@ def _no_rows(topic: str) -> Batch:
     record = schemas.load(topic)
     (empty,) = record.arrow.empty_table().to_batches() or [pa.RecordBatch.from_pylist([], record.arrow)]
     return from_arrow(empty, record)
-
-
-def _limit_ns(merger: Merger, until_ns: int, interval_ns: int) -> int | None:
-    """As far as the next step may go; None while nothing bounds it (no event has been seen)."""
-    start_ns = until_ns
-    # Before the first record nothing is decided, however far from it the promises begin.
-    if start_ns <= 0:
-        first_ns = merger.first_effective_ns
-        if first_ns is None:
-            return None
-        start_ns = first_ns
-    return (start_ns // interval_ns + STEP_SNAPS) * interval_ns + 1
 
 
 def from_steps(steps: Iterable[StampedStep]) -> Iterator[Recorded]:

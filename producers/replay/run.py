@@ -12,12 +12,10 @@ from common.config import NS_PER_S, EngineConfig
 from common.recorded import Recorded
 from producers.replay.engine import Judged, judge
 from producers.replay.outputs import Output
+from producers.replay.progress import Told
 from producers.replay.ranges import Range
 from producers.replay.sources import Source
 from producers.replay.summary import Summary
-
-Progress = Callable[[int, int], None]
-"""Told how many records were read so far, and the time up to which everything is decided."""
 
 
 def run(
@@ -27,7 +25,7 @@ def run(
     summary: Summary,
     *,
     speed: float | None = None,
-    progress: Progress = lambda _records, _until_ns: None,
+    progress: Told = lambda _records, _until_ns: None,
     clock_s: Callable[[], float] = time.monotonic,
     wait: Callable[[float], object] = time.sleep,
 ) -> None:

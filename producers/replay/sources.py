@@ -22,7 +22,8 @@ class Source:
 
     ``stream``: the records, those before ``shown`` included that warm the state up. ``end_ns``: how far snaps are
     released after the last record; None is just past the snap that counts it. ``records``: how many come at most, None
-    when unknown. ``places``: first and next offset by full topic name, for what is read from topics.
+    when unknown. ``places``: first and next offset by full topic name, for what is read from topics. ``ends``: by topic
+    (without the namespace) the offset after the last record that is stored.
     """
 
     stream: Iterator[Recorded]
@@ -30,11 +31,12 @@ class Source:
     end_ns: int | None
     records: int | None
     places: dict[str, tuple[int, int]]
+    ends: dict[str, int]
 
 
 def from_files(paths: Sequence[Path], shown: Range, config: EngineConfig) -> Source:
     """DBN and capture files. Raises InputError as `stamped_batches`, from the stream."""
-    return Source(from_steps(stamped_batches(paths, config)), shown, None, None, {})
+    return Source(from_steps(stamped_batches(paths, config)), shown, None, None, {}, {})
 
 
 class Stored:
@@ -73,6 +75,7 @@ class Stored:
         """
         inputs: dict[str, Iterator[Piece]] = {}
         places: dict[str, tuple[int, int]] = {}
+        ends: dict[str, int] = {}
         records, more, exists = 0, False, False
         for topic in INPUTS:
             limit = END_NS
@@ -85,12 +88,14 @@ class Stored:
                 more |= end < bounds.end_offset
                 records += end - begin
                 limit = bounds.begin_offset
+                ends[topic] = end
                 parts.append(self._log.pieces(topic, begin, end))
                 if end > begin:
                     places[full_name(topic, self._namespace)] = (begin, end)
                 if begin == bounds.begin_offset > 0:
                     self._check_older(topic, begin, shown)
             if self._lake is not None and limit > 0:
+                ends.setdefault(topic, self._lake.end_offset(topic))
                 found = self._lake.records(topic, shown.warm_ns, shown.until_ns)
                 exists |= found > 0
                 records += found if limit == END_NS else 0
@@ -102,7 +107,7 @@ class Stored:
                 f"nothing is stored in the {'namespace ' + self._namespace if self._namespace else 'live topics'}",
                 hint="Give files with --file, or run ./breakwater demo first.",
             )
-        return Source(interleave(inputs), shown, shown.until_ns if more else None, records, places)
+        return Source(interleave(inputs), shown, shown.until_ns if more else None, records, places, ends)
 
     def _check_older(self, topic: str, begin: int, shown: Range) -> None:
         """What the range may need before the topic's first offset must be in its table."""

@@ -49,7 +49,9 @@ def output_rows(topic: str, log: LogReader | None, lake: LakeReader | None, show
     The topic's snaps rise in time but for rows that were sent again after a crash.
     """
     bounds = None if log is None else log.bounds(topic)
-    return _once(_all(topic, log, lake, shown, END_NS if bounds is None else bounds.begin_offset))
+    rows = _all(topic, log, lake, shown, END_NS if bounds is None else bounds.begin_offset)
+    framed = any(field.name == "snap_row" for field in schemas.load(topic).fields)
+    return _once(rows) if framed else rows
 
 
 def empty_signals(columns: Sequence[str]) -> pa.Table:

@@ -88,3 +88,11 @@ def test_a_table_of_another_namespace_is_refused(commit: Callable[..., None]) ->
     commit(0, 5)
     with pytest.raises(InputError, match=r"holds the topic futures.trades.v1, not test.x.futures.trades.v1"):
         list(LakeReader("test.x", 0).pieces(TOPIC, 0, FAR_NS))
+
+
+def test_records_come_as_fields_too_in_offset_order(commit: Callable[..., None]) -> None:
+    commit(0, 30, late)
+    found = list(LakeReader("", 0).rows(TOPIC, end_offset=25))
+    assert [offset for offset, _ in found] == list(range(25))
+    assert found[20][1]["ts_event_ns"] == START_NS + late(20) * SECOND_NS
+    assert "_offset" not in found[0][1]

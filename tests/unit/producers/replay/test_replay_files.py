@@ -176,6 +176,7 @@ def test_a_replay_that_is_interrupted_leaves_the_old_file_and_no_half_one(
 
     monkeypatch.setattr(Summary, "add", interrupted)
     result = CliRunner().invoke(app, [*FILES, "--out", str(path)])
-    assert result.exit_code != 0
+    assert result.exit_code == 130
+    assert "Stopped" in result.stderr
     assert [entry.name for entry in tmp_path.iterdir()] == ["signals.parquet"]
     assert path.read_bytes() == b"from before"
