@@ -203,7 +203,7 @@ def _find_value_area(lm: LandmarkArrays, share: float) -> None:
     while inside < enough and (low > s.session_low or high < s.session_high):
         above = _two_rows(lm, high, 1)
         below = _two_rows(lm, low, -1)
-        if low > s.session_low and (below >= above or high == s.session_high):
+        if low > s.session_low and below >= above:
             low = max(low - 2, s.session_low)
             inside += below
         else:

@@ -50,14 +50,22 @@ class NearLevels(NamedTuple):
     kinds: NDArray[np.int64]
     keys: NDArray[np.int64]
     prices: NDArray[np.float64]  # USD
+    prices_e4: NDArray[np.int64]  # 0.0001 USD
     strengths: NDArray[np.float64]  # dealers' gamma, GEX or contracts, by kind; NaN where nothing stands behind it
+    strong_above: NDArray[np.int64]  # place of the nearest strong level at this place or after it; -1 for none
+    strong_below: NDArray[np.int64]  # at this place or before it
 
 
 def room() -> NearLevels:
     """Scratch for one snap after another: kernels do not allocate."""
-    return NearLevels(
-        np.zeros(CANDIDATES, np.int64), np.zeros(CANDIDATES, np.int64), np.zeros(CANDIDATES), np.zeros(CANDIDATES)
-    )
+
+    def integers() -> NDArray[np.int64]:
+        return np.zeros(CANDIDATES, np.int64)
+
+    def floats() -> NDArray[np.float64]:
+        return np.zeros(CANDIDATES, np.float64)
+
+    return NearLevels(integers(), integers(), floats(), integers(), floats(), integers(), integers())
 
 
 def _decimal(units: int, digits: int) -> str:
@@ -82,9 +90,8 @@ def level_name(kind: int, key: int, spacing: float) -> str:
 
 @kernel
 def _comes_before(near: NearLevels, kind: int, key: int, price_e4: int, n: int) -> bool:
-    other_e4 = to_e4(near.prices[n])
-    if price_e4 != other_e4:
-        return price_e4 < other_e4
+    if price_e4 != near.prices_e4[n]:
+        return bool(price_e4 < near.prices_e4[n])
     if STRONG[kind] != STRONG[near.kinds[n]]:
         return bool(STRONG[kind])
     if kind != near.kinds[n]:
@@ -100,11 +107,13 @@ def _insert(near: NearLevels, count: int, kind: int, key: int, price: float, str
         near.kinds[at] = near.kinds[at - 1]
         near.keys[at] = near.keys[at - 1]
         near.prices[at] = near.prices[at - 1]
+        near.prices_e4[at] = near.prices_e4[at - 1]
         near.strengths[at] = near.strengths[at - 1]
         at -= 1
     near.kinds[at] = kind
     near.keys[at] = key
     near.prices[at] = price
+    near.prices_e4[at] = price_e4
     near.strengths[at] = strength
     return count + 1
 
@@ -211,6 +220,20 @@ def _add_rounds(near: NearLevels, count: int, p: Parameters, spot: float) -> int
 
 
 @kernel
+def _find_strong(near: NearLevels, count: int) -> None:
+    last = -1
+    for n in range(count):
+        if STRONG[near.kinds[n]]:
+            last = n
+        near.strong_below[n] = last
+    last = -1
+    for n in range(count - 1, -1, -1):
+        if STRONG[near.kinds[n]]:
+            last = n
+        near.strong_above[n] = last
+
+
+@kernel
 def list_levels(
     lm: LandmarkArrays,
     op: Any,
@@ -232,4 +255,6 @@ def list_levels(
     for h in range(hotzone_count):
         n = _add(near, n, p, spot, USER, hotzones[h], hotzones[h] / 10_000.0, np.nan)
     n = _add_strikes(near, n, p, op, spot)
-    return _add_rounds(near, n, p, spot)
+    n = _add_rounds(near, n, p, spot)
+    _find_strong(near, n)
+    return n

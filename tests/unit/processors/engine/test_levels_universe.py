@@ -80,6 +80,25 @@ def test_levels_stand_ascending_and_strong_ones_first_among_equals() -> None:
     ]
 
 
+def test_every_place_knows_the_nearest_strong_level_either_way() -> None:
+    snap = Snap(keys={"STRIKE_RANGE": 2.0}, options=options(hvl=600.5, call_wall=(601.0, -1.0)), hotzones=(600.2,))
+    near, count = snap.near()
+    names = [name for name, _ in snap.levels()]
+    above = [None if n < 0 else names[n] for n in near.strong_above[:count]]
+    below = [None if n < 0 else names[n] for n in near.strong_below[:count]]
+    assert dict(zip(names, zip(below, above, strict=True), strict=True)) == {
+        "ROUND_598": (None, "GAMMA_FLIP"),
+        "ROUND_599": (None, "GAMMA_FLIP"),
+        "ROUND_600": (None, "GAMMA_FLIP"),
+        "HOTZONE_600.2": (None, "GAMMA_FLIP"),
+        "GAMMA_FLIP": ("GAMMA_FLIP", "GAMMA_FLIP"),
+        "CALL_WALL": ("CALL_WALL", "CALL_WALL"),
+        "ROUND_601": ("CALL_WALL", None),
+        "ROUND_602": ("CALL_WALL", None),
+    }
+    assert near.prices_e4[:count].tolist() == [round(price * 10_000) for _, price in snap.levels()]
+
+
 def test_the_edges_of_reach_belong_to_it() -> None:
     zones = (594.9999, 595.0, 605.0, 605.0001)
     assert Snap(hotzones=zones).names("USER") == ["HOTZONE_595", "HOTZONE_605"]

@@ -16,12 +16,18 @@ UP, DOWN = True, False
 
 
 def near(*levels: tuple[str, float]) -> tuple[NearLevels, int]:
-    """Levels in the order that the list has."""
+    """Levels as the list leaves them."""
     ordered = sorted(levels, key=lambda level: (level[1], not STRONG[KINDS.index(level[0])], KINDS.index(level[0])))
+    count = len(ordered)
     out = room()
-    for n, (kind, price) in enumerate(ordered):
-        out.kinds[n], out.prices[n] = KINDS.index(kind), price
-    return out, len(ordered)
+    out.kinds[:count] = [KINDS.index(kind) for kind, _ in ordered]
+    out.prices[:count] = [price for _, price in ordered]
+    out.prices_e4[:count] = [round(price * 10_000) for _, price in ordered]
+    strong = np.flatnonzero(STRONG[out.kinds[:count]])
+    for n in range(count):
+        out.strong_above[n] = min(strong[strong >= n], default=-1)
+        out.strong_below[n] = max(strong[strong <= n], default=-1)
+    return out, count
 
 
 def place(levels: NearLevels, kind: str) -> int:
@@ -104,7 +110,7 @@ KIND = st.sampled_from(["ROUND", "STRIKE", "VWAP", "CALL_WALL", "POC", "SESSION_
 @given(st.lists(st.tuples(KIND, st.integers(5_995_000, 6_005_000)), min_size=1, max_size=40), st.integers(1, 3000))
 def test_walking_finds_what_a_search_through_all_levels_finds(listed: list[tuple[str, int]], band_e4: int) -> None:
     levels, count = near(*((kind, price / 10_000) for kind, price in listed))
-    prices = np.round(levels.prices[:count] * 10_000).astype(np.int64)
+    prices = levels.prices_e4[:count]
     strong = STRONG[levels.kinds[:count]]
     band = band_e4 / 10_000
     for n in range(count):
