@@ -10,7 +10,6 @@ from common import schemas, topics
 from common.avro import encode_row
 from common.errors import InputError
 from common.recorded import LogReader
-from tests.support.features_harness import heartbeat, wire
 from tests.support.lake import TOPIC, trade
 from tests.support.memory_log import MemoryLog
 
@@ -101,10 +100,23 @@ def test_records_past_retention_are_refused_with_the_way_to_the_tables(log: Memo
         numbers(reader, 0, 10)
 
 
+def heartbeat(next_offset: int, ts_watermark_ns: int) -> bytes:
+    row = {
+        "ts_event_ns": ts_watermark_ns,
+        "source": "sim",
+        "topic": TOPIC,
+        "partition": 0,
+        "next_offset": next_offset,
+        "ts_watermark_ns": ts_watermark_ns,
+        "state": "CONNECTED",
+    }
+    return encode_row(schemas.load(topics.HEARTBEATS), row, 7)
+
+
 def test_records_of_low_rate_topics_come_as_fields(log: MemoryLog) -> None:
-    log.append(topics.HEARTBEATS, heartbeat(TOPIC, 3, 77))
+    log.append(topics.HEARTBEATS, heartbeat(3, 77))
     log.append(topics.HEARTBEATS, b"?")
-    log.append(topics.HEARTBEATS, heartbeat(TOPIC, 5, 99))
-    reader = LogReader(log.consumer, wire()._writer, "", 0)
+    log.append(topics.HEARTBEATS, heartbeat(5, 99))
+    reader = LogReader(log.consumer, lambda _: schemas.load(topics.HEARTBEATS), "", 0)
     rows = list(reader.rows(topics.HEARTBEATS, 0, 3))
     assert [(offset, row["ts_watermark_ns"]) for offset, row in rows] == [(0, 77), (2, 99)]
