@@ -9,7 +9,7 @@ import pytest
 from tests.support.features_feed import make_feed
 from tests.support.features_harness import assert_follows_from_markers, assert_published_once, run_schedule
 
-SCHEDULES = 1_000
+SCHEDULES = 500
 GROUPS = 20
 FEEDS = 25
 

@@ -1,4 +1,4 @@
-"""What producers write to the features worker's inputs, made up from a seed: ties, quiet stretches, heartbeats, garbage."""
+"""What producers write to the features worker's inputs, from a seed: ties, quiet stretches, heartbeats, garbage."""
 
 from __future__ import annotations
 

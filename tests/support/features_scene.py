@@ -10,13 +10,26 @@ from common.config import EngineConfig
 from processors.features.stepping import Engine
 from processors.features.worker import Tuning, Worker
 from tests.support.event_batches import event_batch
-from tests.support.features_harness import CONFIG, INTERVAL_NS, SPY, START_NS, Clock, heartbeat, wire
+from tests.support.features_feed import CONFIG, INTERVAL_NS, START_NS, heartbeat, wire
+from tests.support.features_harness import SPY, Clock, new_log
 from tests.support.memory_log import MemoryLog, Process
 from tests.support.small_engine import small_engine
 
 
 def at(snaps: float) -> int:
     return START_NS + int(snaps * INTERVAL_NS)
+
+
+QUIET_SNAPS = 1e6
+
+
+def es_log() -> MemoryLog:
+    """A log in which every input but ES has promised to send nothing for long."""
+    log = new_log()
+    for topic in topics.ENGINE_INPUTS:
+        if topic not in topics.ALWAYS_AWAITED:
+            beat(log, topic, 0, QUIET_SNAPS)
+    return log
 
 
 def make(
@@ -26,6 +39,7 @@ def make(
     engine: Engine | None = None,
     config: EngineConfig = CONFIG,
     tuning: Tuning | None = None,
+    clock: Clock | None = None,
 ) -> Worker:
     worker = Worker(
         complex_name=SPY,
@@ -35,7 +49,7 @@ def make(
         config=config,
         run_id="run-1",
         tuning=tuning or Tuning(checkpoint_interval_s=1e9),
-        monotonic_s=Clock(0.001),
+        monotonic_s=clock or Clock(0.001),
         wall_ns=lambda: 42,
     )
     worker.recover()
@@ -52,8 +66,10 @@ def encoded(topic: str, times: list[int]) -> list[bytes]:
     return wire().encode(event_batch(topic, times, None, [1] * len(times), [t % 1_000_003 for t in times]))
 
 
-def beat(log: MemoryLog, topic: str, next_offset: int, snaps: float) -> None:
-    log.append(topics.HEARTBEATS, heartbeat(topic, next_offset, at(snaps) + 1))
+def beat(
+    log: MemoryLog, topic: str, next_offset: int, snaps: float, state: str = "CONNECTED", input_id: str | None = None
+) -> None:
+    log.append(topics.HEARTBEATS, heartbeat(topic, next_offset, at(snaps) + 1, state, input_id=input_id))
 
 
 def drain(worker: Worker) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import NamedTuple
 
 from common import topics
@@ -77,9 +78,16 @@ def small_engine(interval_ns: int, sparse: bool = False) -> Engine:
     return Engine(SmallState, step, lambda data: SmallState(**json.loads(data)))
 
 
+@cache
+def _none(topic: str) -> Batch:
+    return filled(topic, 0, {})
+
+
 def _rows(topic: str, snaps: list[tuple[int, int, int]]) -> Batch:
     """``snaps``: time, hash and number of rows of each."""
     rows = [(time_ns, digest, place, count) for time_ns, digest, count in snaps for place in range(count)]
+    if not rows:
+        return _none(topic)
     hashes = "cumulative_delta" if topic == topics.FEATURES else "volume"
     ids = "episode_id" if topic == topics.OUTCOMES else "level_id"
     return filled(

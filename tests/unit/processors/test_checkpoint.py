@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import shutil
+from pathlib import Path
 
 import pytest
 
-from processors.checkpoint import CHUNK_BYTES, Checkpoint, newest, to_records
+from common.settings import PROJECT_ROOT
+from processors.checkpoint import CHUNK_BYTES, Checkpoint, newest, source_hash, to_records
 
 
 def make(generation: int = 1, state: bytes = b"state") -> Checkpoint:
@@ -17,6 +20,8 @@ def make(generation: int = 1, state: bytes = b"state") -> Checkpoint:
         code_version="v",
         next_offsets={"a": 2**40, "b": 0},
         promises_ns={"a": -(2**63), "b": 5},
+        set_aside=("b",),
+        files_open=("a",),
         until_ns=17,
         last_snap_ns=16,
         state=state,
@@ -80,10 +85,39 @@ def test_checkpoints_of_other_complexes_and_foreign_records_are_passed_over() ->
 
 def test_a_manifest_of_another_format_is_passed_over() -> None:
     records = dict(to_records("SPY", make(1)))
-    records[b"SPY/1"] = records[b"SPY/1"].replace(b'"format_version":1', b'"format_version":2')
+    records[b"SPY/1"] = records[b"SPY/1"].replace(b'"format_version":2', b'"format_version":1')
     assert newest("SPY", records.items()) is None
 
 
 def test_a_checkpoint_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         make().generation = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "processors/engine/order.py",
+        "common/prices.py",
+        "common/config.py",
+        "common/sessions.py",
+        "common/cme_es_sessions.csv",
+        "common/nyse_sessions.csv",
+    ],
+)
+def test_what_the_state_depends_on_is_part_of_the_codes_version(changed: str, tmp_path: Path) -> None:
+    for folder in ("processors/engine", "common"):
+        shutil.copytree(PROJECT_ROOT / folder, tmp_path / folder)
+    before = source_hash(tmp_path)
+    assert before == source_hash(PROJECT_ROOT)
+    with (tmp_path / changed).open("a", encoding="utf-8") as file:
+        file.write("\n")
+    assert source_hash(tmp_path) != before
+
+
+def test_code_that_the_state_does_not_depend_on_is_no_part_of_it(tmp_path: Path) -> None:
+    for folder in ("processors/engine", "common"):
+        shutil.copytree(PROJECT_ROOT / folder, tmp_path / folder)
+    before = source_hash(tmp_path)
+    (tmp_path / "common" / "telemetry.py").write_text("", encoding="utf-8")
+    assert source_hash(tmp_path) == before

@@ -10,12 +10,11 @@ from common.topics import FUTURES_MBP10 as BOOKS
 from common.topics import FUTURES_TRADES as TRADES
 from processors.features.intake import Bounds
 from processors.features.worker import Tuning
-from tests.support.features_harness import new_log
-from tests.support.features_scene import beat, drain, make, rows, snaps, write
+from tests.support.features_scene import beat, drain, es_log, make, rows, snaps, write
 
 
 def test_a_record_that_is_not_avro_is_set_aside_and_the_stream_goes_on() -> None:
-    log = new_log()
+    log = es_log()
     worker = make(log)
     write(log, BOOKS, [0.5])
     log.append(BOOKS, b"not avro", key=b"k")
@@ -35,7 +34,7 @@ def test_a_record_that_is_not_avro_is_set_aside_and_the_stream_goes_on() -> None
 
 
 def test_a_record_set_aside_is_not_set_aside_again_after_a_restart() -> None:
-    log = new_log()
+    log = es_log()
     write(log, BOOKS, [0.5])
     log.append(BOOKS, b"not avro")
     write(log, BOOKS, [2.5])
@@ -46,7 +45,7 @@ def test_a_record_set_aside_is_not_set_aside_again_after_a_restart() -> None:
 
 
 def test_a_huge_bad_record_is_cut_so_that_its_letter_fits() -> None:
-    log = new_log()
+    log = es_log()
     log.append(BOOKS, b"x" * 1_000_000)
     drain(make(log))
     (letter,) = rows(log, topics.DEAD_LETTERS)
@@ -54,7 +53,7 @@ def test_a_huge_bad_record_is_cut_so_that_its_letter_fits() -> None:
 
 
 def test_a_topic_full_of_foreign_records_stops_the_worker() -> None:
-    log = new_log()
+    log = es_log()
     write(log, BOOKS, [0.5])
     for _ in range(5):
         log.append(BOOKS, b"foreign")

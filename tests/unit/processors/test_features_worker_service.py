@@ -15,7 +15,8 @@ from common.telemetry import Health
 from processors.features import __main__ as main
 from processors.features import service
 from processors.features.worker import Worker
-from tests.support.features_harness import SMALL_ENGINE, SPY, make_feed, new_log, new_worker
+from tests.support.features_feed import SMALL_ENGINE, make_feed
+from tests.support.features_harness import SPY, new_log, new_worker
 from tests.support.memory_log import MemoryLog
 
 FEED = make_feed(1)
@@ -47,8 +48,8 @@ class Watching(Health):
 
 def filled_log() -> MemoryLog:
     log = new_log()
-    for topic, value in FEED.records:
-        log.append(topic, value)
+    for sent in FEED.records:
+        log.append(sent.topic, sent.value)
     return log
 
 
@@ -58,7 +59,7 @@ def worker_of(log: MemoryLog) -> Worker:
 
 def stop_when_all_is_published(log: MemoryLog, stop: threading.Event) -> Callable[[Health], None]:
     def look(_: Health) -> None:
-        if len(log.records(topics.FEATURES)) == len(FEED.rows):
+        if len(log.records(topics.FEATURES)) == len(FEED.rows[topics.FEATURES]):
             stop.set()
 
     return look
@@ -70,7 +71,7 @@ def test_asked_to_stop_it_leaves_a_checkpoint_and_returns() -> None:
     service.run({SPY: worker_of(log)}, health, stop)
     assert health.ready
     assert log.records(topics.CHECKPOINTS)
-    assert [message.value() for message in log.records(topics.FEATURES)] == list(FEED.rows)
+    assert [message.value() for message in log.records(topics.FEATURES)] == list(FEED.rows[topics.FEATURES])
 
 
 def test_a_broker_that_is_away_is_waited_for_and_not_ready_is_said() -> None:
