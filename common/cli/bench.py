@@ -8,6 +8,7 @@ from common.cli.lazy import Entry, mount
 
 BENCHMARKS = (
     Entry("codec", "tests.benchmark.bench_codec:main", "Columnar Avro codec against fastavro, in records per second."),
+    Entry("engine", "tests.benchmark.bench_engine:main", "Engine against the vendor's decoder, as ratios on one core."),
 )
 
 app = typer.Typer(help="Measure a part of the platform.", add_completion=False, no_args_is_help=True)

@@ -1,0 +1,24 @@
+"""``python -m tests.benchmark.peak FILE…``: replay DBN files in a process of its own, print its peak memory."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+from common.config import EngineConfig
+from producers.replay import replay
+from producers.stream import stamped_batches
+
+
+def main(paths: list[Path]) -> None:
+    """Print ``peak_bytes`` and ``features`` as JSON."""
+    config = EngineConfig()
+    rows = sum(judged.features.length for judged in replay(stamped_batches(paths, config), config))
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    sys.stdout.write(json.dumps({"peak_bytes": peak_bytes, "features": rows}) + "\n")
+
+
+if __name__ == "__main__":
+    main([Path(argument) for argument in sys.argv[1:]])
