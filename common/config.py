@@ -22,6 +22,8 @@ from common.settings import environment_with_prefix, settings
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
+MOST_HOTZONES = 64
+"""Levels set by hand that the engine follows at once."""
 
 PROFILES: dict[str, dict[str, Any]] = {
     "spy": {},
@@ -279,6 +281,8 @@ class EngineConfig(BaseModel):
             <= self.BREAK_SCORE_THRESHOLD
         ):
             raise ValueError("thresholds must rise: REJECT_SCORE, REJECT_EXIT, BREAK_EXIT, BREAK_SCORE")
+        if len(set(self.USER_HOTZONES)) > MOST_HOTZONES:
+            raise ValueError(f"USER_HOTZONES has {len(set(self.USER_HOTZONES))} prices, and room for {MOST_HOTZONES}")
         if any(price <= 0 for price in self.USER_HOTZONES):
             raise ValueError(f"USER_HOTZONES must be positive prices, not {self.USER_HOTZONES}")
         return self

@@ -39,6 +39,12 @@ def to_ticks(dollars: NDArray[np.float64], tick_size: float = ES_TICK_SIZE) -> N
     return np.where(good, nearest, float(ABSENT)).astype(np.int64)
 
 
+def to_e4(dollars: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Prices of stocks and options in 0.0001 USD, rounded; ABSENT where a price is not a finite number."""
+    finite = np.isfinite(dollars)
+    return np.where(finite, np.floor(np.where(finite, dollars, 0.0) * 10_000.0 + 0.5), float(ABSENT)).astype(np.int64)
+
+
 def to_dollars(ticks: NDArray[np.int64], tick_size: float = ES_TICK_SIZE) -> NDArray[np.float64]:
     """Prices of many ticks, in dollars. Exact for ES, whose tick is a binary fraction."""
     return ticks.astype(np.float64) * tick_size

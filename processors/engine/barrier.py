@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common import schemas
 from common.jit import kernel
-from processors.engine.state import Parameters
+from processors.engine.shapes import Parameters
 
 STATES = schemas.load("levels.features.v1").field("barrier_state").symbols
 NEUTRAL = STATES.index("NEUTRAL")
@@ -24,18 +24,24 @@ def replenishment(added: int, removed: int, cap: float) -> float:
 
 
 @kernel
-def classify(p: Parameters, added: int, canceled: int, filled: int, hidden: int, depth_rank: float) -> int:
-    """The state of a visible zone. ``depth_rank`` NaN when there is too little history for WEAK."""
+def classify(
+    p: Parameters, added: int, canceled: int, filled: int, hidden: int, depth_rank: float, scale: float
+) -> int:
+    """The state of a visible zone. ``depth_rank`` NaN when there is too little history for WEAK; ``scale`` stretches
+    the thresholds in contracts.
+    """
+    threshold = p.f_thresh * scale
+    absorbed = p.absorb_min_filled * scale
     delta = added - canceled - filled
     ratio = replenishment(added, canceled + filled, p.replenish_cap)
-    if ratio < p.r_vac and delta < -p.f_thresh:
+    if ratio < p.r_vac and delta < -threshold:
         # core.md's order: taken liquidity is CONSUMED only when it was not this one-sided
         return VACUUM
-    if ratio > p.r_wall and delta > p.f_thresh:
+    if ratio > p.r_wall and delta > threshold:
         return WALL
-    if delta < -p.f_thresh and filled > canceled:
+    if delta < -threshold and filled > canceled:
         return CONSUMED
-    if (delta >= 0 and filled + hidden >= p.absorb_min_filled) or (hidden > p.f_thresh and delta > -p.f_thresh):
+    if (delta >= 0 and filled + hidden >= absorbed) or (hidden > threshold and delta > -threshold):
         return ABSORPTION
     if depth_rank < p.weak_percentile:
         return WEAK

@@ -9,19 +9,8 @@ leaves the window, so they are exact.
 from __future__ import annotations
 
 from common.jit import kernel
-from processors.engine.state import (
-    ADDED,
-    ASK,
-    BID,
-    CANCELED,
-    DEPTH,
-    FILLED,
-    HIDDEN,
-    TICK_MASK,
-    TICKS,
-    Arrays,
-    Integers,
-)
+from processors.engine.shapes import ADDED, ASK, BID, CANCELED, DEPTH, FILLED, HIDDEN, TICK_MASK, TICKS, Integers
+from processors.engine.state import Arrays
 from processors.engine.window import add
 
 MISSING = -(2**31)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from common.columns import Batch, Column
 from common.jit import kernel
 from common.prices import ABSENT, ES_TICK_SIZE, tick_of, to_ticks
 from processors.engine.flows import MISSING
-from processors.engine.state import DEPTH, Floats, Integers
+from processors.engine.shapes import DEPTH, Floats, Integers
 
 _BOOK = schemas.load(topics.FUTURES_MBP10)
 _ACTIONS = _BOOK.field("action").symbols
@@ -140,15 +141,12 @@ def trades(batch: Batch) -> Trades:
     )
 
 
-_NO_TIMES = np.zeros(0, np.int64)
-NO_BOOKS = Books(
-    _NO_TIMES,
-    _NO_TIMES,
-    _NO_TIMES,
-    _NO_TIMES,
-    _NO_TIMES,
-    np.zeros((0, 2, DEPTH), np.int64),
-    np.zeros((0, 2, DEPTH), np.int64),
-    np.zeros(0, np.bool_),
-)
-NO_TRADES = Trades(_NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES, _NO_TIMES, np.zeros(0, np.bool_))
+@cache
+def no_records(topic: str) -> Batch:
+    """A batch of the topic without records."""
+    columns = {}
+    for field in schemas.load(topic).fields:
+        offsets = np.zeros(1, np.int64) if field.kind in ("string", "bytes", "array") else None
+        valid = np.zeros(0, np.bool_) if field.nullable else None
+        columns[field.name] = Column(np.zeros(0, field.dtype), valid, offsets)
+    return Batch(topic, 0, columns)

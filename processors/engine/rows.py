@@ -1,15 +1,18 @@
-"""Feature rows as the kernels write them, and as the columns of ``levels.features.v1``."""
+"""Rows as the kernels write them, and as the columns of ``levels.features.v1`` and ``levels.outcomes.v1``."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common import schemas, topics
-from common.columns import Batch, Column, repeated_string, strings
-from processors.engine.levels import level_name
+from common.columns import Batch, Column, repeated_string, string_list, strings
+from processors.engine.universe import level_name
 
 SCHEMA = schemas.load(topics.FEATURES)
+OUTCOMES = schemas.load(topics.OUTCOMES)
 
 ROW = np.dtype(
     [
@@ -72,54 +75,133 @@ ROW = np.dtype(
         ("runway_down_quality", np.int32),
         ("validity_bits", np.int32),
         ("actionable", np.bool_),
+        ("episode", np.int32),  # -1 outside, here and in every nullable integer
+        ("episode_touches", np.int32),
+        ("level_strength", np.float64),
+        ("confluence", np.int32),
+        ("up_obstacle_kind", np.int32),
+        ("up_obstacle_key", np.int64),
+        ("runway_up_obstacle_level_price", np.float64),
+        ("runway_up_obstacle_distance", np.float64),
+        ("down_obstacle_kind", np.int32),
+        ("down_obstacle_key", np.int64),
+        ("runway_down_obstacle_level_price", np.float64),
+        ("runway_down_obstacle_distance", np.float64),
+        ("tape_spy_buy_vol", np.int64),
+        ("tape_spy_sell_vol", np.int64),
+        ("tape_spy_imbalance", np.float64),
+        ("fuel_gex", np.float64),
+        ("fuel_oi_call_wall", np.float64),
+        ("fuel_oi_put_wall", np.float64),
+        ("fuel_oi_age_s", np.float64),
+        ("scale_depth", np.float64),
+        ("scale_volume", np.float64),
+        ("scale_velocity", np.float64),
     ],
     align=True,
 )
 
 
-def _codes(kind: NDArray[np.int32], key: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Distinct (kind, key) pairs as [n, 2], and each row's place among them."""
-    pairs = np.stack([kind.astype(np.int64), key], axis=1)
-    distinct, place = np.unique(pairs, axis=0, return_inverse=True)
-    return distinct, place.reshape(-1)
+_NEIGHBOURS = ("up", "down", "up_obstacle", "down_obstacle")
 
 
-def _names(distinct: NDArray[np.int64], spacing: float, hotzones: NDArray[np.float64]) -> list[str]:
-    return [level_name(int(kind), int(key), spacing, hotzones) if kind >= 0 else "" for kind, key in distinct]
+class _Names:
+    """The names of the levels that occur in rows, each made once."""
+
+    def __init__(self, spacing: float) -> None:
+        self._spacing = spacing
+        self._known: dict[tuple[int, int], str] = {}
+
+    def of(self, kind: NDArray[Any], key: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
+        """The distinct names of (kind, key) pairs, and each row's place among them; a kind of -1 has none."""
+        packed = (key.astype(np.int64) << 6) | (kind.astype(np.int64) + 1)
+        distinct, place = np.unique(packed, return_inverse=True)
+        names = []
+        for code in distinct.tolist():
+            pair = ((code & 63) - 1, code >> 6)
+            if pair not in self._known:
+                self._known[pair] = level_name(*pair, self._spacing) if pair[0] >= 0 else ""
+            names.append(self._known[pair])
+        return names, place.reshape(-1)
 
 
-def to_batch(rows: NDArray[np.void], underlying: str, spacing: float, hotzones: NDArray[np.float64]) -> Batch:
-    """Rows of whole snaps, in time order, as a batch; within a snap ordered by level_id."""
-    distinct, place = _codes(rows["kind"], rows["key"])
-    names = _names(distinct, spacing, hotzones)
+def _framed(ts_ns: NDArray[np.int64]) -> dict[str, Column]:
+    """snap_row and snap_rows of rows in time order."""
+    starts = np.flatnonzero(np.concatenate([np.ones(min(1, len(ts_ns)), np.bool_), ts_ns[1:] != ts_ns[:-1]]))
+    count = np.diff(np.append(starts, len(ts_ns)))
+    return {
+        "snap_row": Column((np.arange(len(ts_ns)) - np.repeat(starts, count)).astype(np.int32)),
+        "snap_rows": Column(np.repeat(count, count).astype(np.int32)),
+    }
+
+
+def _numbers(values: NDArray[Any], nullable: bool) -> Column:
+    values = np.ascontiguousarray(values)
+    if not nullable:
+        return Column(values)
+    valid = ~np.isnan(values) if values.dtype.kind == "f" else values >= 0
+    return Column(np.where(valid, values, np.zeros(1, values.dtype)), valid)
+
+
+def _episode_ids(date: NDArray[Any], names: list[str], place: NDArray[np.int64], number: NDArray[Any]) -> Column:
+    """``20250603-ROUND_600-2`` for the second episode of the session; null where the number is negative."""
+    inside = number >= 0
+    codes = np.where(inside, (place << 32) | number.astype(np.int64), -1)
+    dated, code = np.unique(np.stack([date.astype(np.int64), codes], axis=1), axis=0, return_inverse=True)
+    texts = [f"{day}-{names[c >> 32]}-{c & 0xFFFFFFFF}" if c >= 0 else "" for day, c in dated.tolist()]
+    column = strings(texts).take(code.reshape(-1))
+    return Column(column.values, inside, column.offsets)
+
+
+def to_batch(rows: NDArray[np.void], underlying: str, spacing: float) -> Batch:
+    """Rows of whole snaps (ROW), in time order, as a batch of ``levels.features.v1``; in a snap ordered by level_id."""
+    known = _Names(spacing)
+    names, place = known.of(rows["kind"], rows["key"])
     rank = np.empty(len(names), np.int64)
     rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
     order = np.lexsort((rank[place], rows["ts_event_ns"]))
     rows = rows[order]
     place = place[order]
-    ts = np.ascontiguousarray(rows["ts_event_ns"])
-    _, first, count = np.unique(ts, return_index=True, return_counts=True)
-    snap_rows = np.repeat(count, count).astype(np.int32)
-    snap_row = (np.arange(len(ts)) - np.repeat(first, count)).astype(np.int32)
-
     columns: dict[str, Column] = {
         "underlying": repeated_string(underlying, len(rows)),
-        "snap_row": Column(snap_row),
-        "snap_rows": Column(snap_rows),
+        **_framed(np.ascontiguousarray(rows["ts_event_ns"])),
         "level_id": strings(names).take(place),
         "level_kind": Column(np.ascontiguousarray(rows["kind"])),
+        "episode_id": _episode_ids(rows["session_date"], names, place, rows["episode"]),
     }
-    for side in ("up", "down"):
-        near, where = _codes(rows[f"{side}_kind"], rows[f"{side}_key"])
-        column = strings(_names(near, spacing, hotzones)).take(where)
+    for side in _NEIGHBOURS:
+        near, where = known.of(rows[f"{side}_kind"], rows[f"{side}_key"])
+        column = strings(near).take(where)
         columns[f"runway_{side}_level_id"] = Column(column.values, rows[f"{side}_kind"] >= 0, column.offsets)
     for field in SCHEMA.fields:
-        if field.name in columns:
-            continue
-        values = np.ascontiguousarray(rows[field.name])
-        valid = None
-        if field.nullable:
-            valid = ~np.isnan(values) if field.kind == "double" else values >= 0
-            values = np.where(valid, values, np.zeros(1, values.dtype))
-        columns[field.name] = Column(values, valid)
+        if field.name not in columns:
+            columns[field.name] = _numbers(rows[field.name], field.nullable)
     return Batch(SCHEMA.name, len(rows), {field.name: columns[field.name] for field in SCHEMA.fields})
+
+
+def to_outcomes(rows: NDArray[np.void], underlying: str, spacing: float, config_hash: str) -> Batch:
+    """Known outcomes (OUTCOME), in time order, as a batch of ``levels.outcomes.v1``; of one time ordered by episode."""
+    known = _Names(spacing)
+    names, place = known.of(rows["kind"], rows["key"])
+    ids = _episode_ids(rows["session_date"], names, place, rows["number"])
+    texts = string_list(Column(ids.values, None, ids.offsets))
+    order = np.array(sorted(range(len(rows)), key=lambda n: (int(rows["ts_event_ns"][n]), texts[n])), np.int64)
+    rows, place = rows[order], place[order]
+    columns = {
+        "underlying": repeated_string(underlying, len(rows)),
+        "episode_id": Column(ids.values, None, ids.offsets).take(order),
+        "level_id": strings(names).take(place),
+        "level_kind": Column(rows["kind"].astype(np.int32)),
+        "level_price": Column(np.ascontiguousarray(rows["price"])),
+        "direction": Column(rows["direction"].astype(np.int32)),
+        "ts_touch_ns": Column(np.ascontiguousarray(rows["touch_ns"])),
+        "config_hash": repeated_string(config_hash, len(rows)),
+        "session_date": _numbers(rows["session_date"].astype(np.int32), True),
+        "episode_touches": _numbers(rows["number"].astype(np.int32) - 1, True),
+        "ts_passage_ns": Column(np.ascontiguousarray(rows["passage_ns"]), rows["passage_ns"] > 0),
+        "spot_at_touch": _numbers(rows["spot"], True),
+        "ts_event_ns": Column(np.ascontiguousarray(rows["ts_event_ns"])),
+    }
+    for k, seconds in enumerate((120, 240, 480)):
+        columns[f"outcome_{seconds}s"] = Column(rows["result"][:, k].astype(np.int32))
+    return Batch(OUTCOMES.name, len(rows), {field.name: columns[field.name] for field in OUTCOMES.fields})

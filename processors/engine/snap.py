@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from common.jit import kernel
+from processors.engine import fuel, landmarks
+from processors.engine.apply import advance_ofi
 from processors.engine.barrier import NEUTRAL, classify, replenishment
+from processors.engine.depths import depth_rank, remember_depths
+from processors.engine.episodes import censor_outcomes, goes_on, settle_outcomes, touch_level
 from processors.engine.flows import MISSING, zone_depth
-from processors.engine.levels import STRONG, SUPPORT, list_levels, next_level, track_level
-from processors.engine.state import (
+from processors.engine.levels import STRONG, SUPPORT, level_slot, move_level
+from processors.engine.option_flow import flow_rows
+from processors.engine.runway import confluence, next_level, next_obstacle
+from processors.engine.scales import sample_scales, scale_factors
+from processors.engine.shapes import (
     ADDED,
     ASK,
     BID,
     CANCELED,
-    DISTANCE_MIN,
-    DISTANCES,
+    CENT_MASK,
     FILLED,
     HIDDEN,
     TICK_MASK,
     TICKS,
-    Arrays,
-    Floats,
     Integers,
     Parameters,
 )
-from processors.engine.tape import largest_sweep, mid_slope, push_mid, tape_volume
+from processors.engine.spot import HELD, ask_at, bid_at, quote_is_fresh, sample_ratio, spot_at
+from processors.engine.state import Arrays
+from processors.engine.sweeps import largest_sweep
+from processors.engine.tape import mid_slope, push_mid, volume_near
+from processors.engine.universe import CANDIDATES, NearLevels, list_levels, reorder, room
 from processors.engine.window import expire
 
 WARMING_UP, ES_STALE, SPY_STALE, OPTIONS_STALE = 1, 2, 4, 8
-GAP, HALTED, ZONE_NOT_VISIBLE, FUEL_ABSENT, RATIO_HELD = 16, 32, 64, 128, 256
+GAP, HALTED, ZONE_NOT_VISIBLE, FUEL_ABSENT, RATIO_HELD, GAMMA_IMPLIED = 16, 32, 64, 128, 256, 512
 
 BLOCKING = WARMING_UP | ES_STALE | GAP | HALTED | ZONE_NOT_VISIBLE
 """What makes a row not actionable. Absent fuel does not: the hedge score is then a neutral 50, and says so."""
@@ -37,211 +47,366 @@ BLOCKING = WARMING_UP | ES_STALE | GAP | HALTED | ZONE_NOT_VISIBLE
 SWEEP_NONE, SWEEP_UP, SWEEP_DOWN = 0, 1, 2
 RUNWAY_NONE, CLEAR, OBSTRUCTED = 0, 1, 2
 
-
-@kernel
-def advance_ofi(st: Arrays, bucket: int) -> None:
-    """Clear the OFI buckets that lie between the newest and ``bucket``."""
-    s = st.scalars[0]
-    size = len(st.ofi_ring)
-    if bucket <= s.ofi_bucket:
-        return
-    for b in range(max(s.ofi_bucket + 1, bucket - size + 1), bucket + 1):
-        st.ofi_ring[b % size, 0] = 0
-        st.ofi_ring[b % size, 1] = 0
-    s.ofi_bucket = bucket
+_CENTS = 100.0
 
 
-@kernel
-def _remember_depth(st: Arrays, p: Parameters) -> None:
-    s = st.scalars[0]
-    at = s.depth_count % st.depth_history.shape[2]
-    for side in range(2):
-        sign = 1 if side == ASK else -1
-        best = st.end_tick[side, 0]
-        for d in range(DISTANCES):
-            st.depth_history[side, d, at] = zone_depth(
-                st.end_tick, st.end_size, side, best + sign * (d - DISTANCE_MIN), p.zone_ticks
-            )
-    s.depth_count += 1
+class Scratch(NamedTuple):
+    """Room for the levels of one snap: kernels do not allocate."""
+
+    near: NearLevels
+    slots: Integers  # [CANDIDATES] where each level is remembered
 
 
-@kernel
-def _depth_rank(st: Arrays, p: Parameters, side: int, tick: int, depth: int) -> float:
-    """Share of the history at this distance from the best price that was no deeper than ``depth``; NaN with too
-    little.
-    """
-    s = st.scalars[0]
-    sign = 1 if side == ASK else -1
-    d = (tick - st.end_tick[side, 0]) * sign + DISTANCE_MIN
-    if d < 0 or d >= DISTANCES:
-        return np.nan
-    history = st.depth_history[side, d, : min(s.depth_count, st.depth_history.shape[2])]
-    limit = np.int32(depth)
-    # 32-bit all the way, so that the compiler can take four values at a time
-    known = np.int32(0)
-    lower = np.int32(0)
-    for past in history:
-        known += np.int32(past >= 0)
-        lower += np.int32((past >= 0) & (past <= limit))
-    if known < p.weak_min_snaps:
-        return np.nan
-    return lower / known
+class Moment(NamedTuple):
+    """What all rows of a snap share."""
+
+    spot: float
+    bid: float
+    ask: float
+    touch: float
+    tape_band: int
+    spy_fresh: bool
+    bits: int
+    ratio_state: int
+    ofi: int
+    ofi_multi: int
+    queue_imbalance: float
+    velocity: float
+    sweep_side: int
+    sweep_notional: float
+    fuel_available: bool
+    scale_depth: float
+    scale_volume: float
+    scale_velocity: float
+
+
+def new_scratch() -> Scratch:
+    """Scratch for one snap after another."""
+    return Scratch(room(), np.zeros(CANDIDATES, np.int64))
 
 
 @kernel
-def emit_snap(
-    st: Arrays,
-    p: Parameters,
-    hotzones: Floats,
-    snap_ns: int,
-    rows: NDArray[np.void],
-    at: int,
-    kinds: Integers,
-    keys: Integers,
-    prices: Floats,
-) -> int:
-    """Write the rows of the snap at ``snap_ns`` into ``rows`` from ``at`` on; returns the next free place.
+def _sweep(st: Arrays, p: Parameters, snap_ns: int) -> tuple[int, float]:
+    """Side and notional (USD) of the larger of both markets' largest sweeps."""
+    after_ns = snap_ns - p.tape_window_ns
+    side, amount = largest_sweep(st.sweeps, after_ns, p.sweep_min_amount, 0)
+    notional = amount * p.dollars_per_amount
+    spy_side, spy_amount = largest_sweep(st.spy_sweeps, after_ns, p.sweep_min_notional_e4, p.sweep_min_venues)
+    spy_notional = spy_amount / 10_000.0
+    if spy_notional > notional:
+        return spy_side, spy_notional
+    return side, notional
 
-    The caller has ended the group and keeps room for one row per level. Nothing is written before the first valid mid.
-    """
+
+@kernel
+def _fuel_available(st: Arrays, p: Parameters, snap_ns: int) -> bool:
+    """True while option records come and a priced trade within W_g, or a snapshot that is not too old, is known."""
+    o = st.options.scalars[0]
+    if o.last_event_ns == 0 or snap_ns - o.last_event_ns > p.options_stale_ns:
+        return False
+    priced = o.priced_ts_ns > 0 and snap_ns - o.priced_ts_ns < p.fuel_snaps * p.snap_ns
+    return bool(priced or (o.snapshot_ts_ns > 0 and snap_ns - o.snapshot_ts_ns <= p.greeks_max_age_ns))
+
+
+@kernel
+def _bits(st: Arrays, p: Parameters, snap_ns: int, ratio_state: int, spy_fresh: bool, fuel_available: bool) -> int:
     s = st.scalars[0]
-    bucket = snap_ns // p.snap_ns
-    expire(st.flow, bucket - p.flow_snaps + 1)
-    expire(st.tape, bucket - p.tape_snaps + 1)
-    advance_ofi(st, bucket)
-    if s.mid2 == 0:
-        return at
-    silent_ns = snap_ns - s.book_ts_ns
-    if silent_ns > p.pause_ns:
-        s.mid_count = 0
-        return at
-    push_mid(st)
-    if s.continuous == 1:
-        _remember_depth(st, p)
-
-    tick_dollars = p.tick_size / s.ratio
-    spot = s.mid2 * (0.5 * p.tick_size) / s.ratio
-    touch = max(p.touch_band, tick_dollars)
-    tape_band = max(1, int(np.floor(p.tape_band / tick_dollars + 1e-9)))
-    bid_tick = st.end_tick[BID, 0]
-    ask_tick = st.end_tick[ASK, 0]
-    bid_size = st.end_size[BID, 0] if bid_tick != MISSING else 0
-    ask_size = st.end_size[ASK, 0] if ask_tick != MISSING else 0
-
-    bits = SPY_STALE | OPTIONS_STALE | FUEL_ABSENT
+    o = st.options.scalars[0]
+    bits = 0
     warm_ns = max(p.flow_window_ns, p.tape_window_ns)
     if snap_ns - max(s.session_open_ns, s.baseline_ts_ns) < warm_ns:
         bits |= WARMING_UP
-    if silent_ns > p.stale_ns:
+    if snap_ns - s.book_ts_ns > p.stale_ns:
         bits |= ES_STALE
     if s.gap_ts_ns > 0 and snap_ns - s.gap_ts_ns < warm_ns:
         bits |= GAP
     if s.continuous == 0:
         bits |= HALTED
+    if not spy_fresh and p.ratio_fixed == 0:
+        bits |= SPY_STALE
+    if o.last_event_ns == 0 or snap_ns - o.last_event_ns > p.options_stale_ns:
+        bits |= OPTIONS_STALE
+    if not fuel_available:
+        bits |= FUEL_ABSENT
+    if ratio_state == HELD:
+        bits |= RATIO_HELD
+    if o.implied_ts_ns > 0 and snap_ns - o.implied_ts_ns < p.fuel_snaps * p.snap_ns:
+        bits |= GAMMA_IMPLIED
+    return bits
 
+
+@kernel
+def _volume_in_window(st: Arrays) -> int:
+    """Contracts traded within the tape's window; remembers this snap's volume for the next ones."""
+    s = st.scalars[0]
+    at = s.volume_count % len(st.volume_ring)
+    before = st.volume_ring[at] if s.volume_count >= len(st.volume_ring) else 0
+    st.volume_ring[at] = s.volume
+    s.volume_count += 1
+    return int(s.volume - before)
+
+
+@kernel
+def _moment(st: Arrays, p: Parameters, snap_ns: int) -> Moment:
+    s = st.scalars[0]
+    ratio_state = sample_ratio(st, p, snap_ns)
+    spot = spot_at(st, p, snap_ns)
+    fuel.refresh(st.options, p, snap_ns, spot)
+    available = _fuel_available(st, p, snap_ns)
+    spy_fresh = quote_is_fresh(st, p, snap_ns)
+    tick_dollars = p.tick_size / s.ratio
+    bid_size = st.end_size[BID, 0] if st.end_tick[BID, 0] != MISSING else 0
+    ask_size = st.end_size[ASK, 0] if st.end_tick[ASK, 0] != MISSING else 0
     ofi = 0
     ofi_multi = 0
     for b in range(len(st.ofi_ring)):
         ofi += st.ofi_ring[b, 0]
         ofi_multi += st.ofi_ring[b, 1]
     velocity = mid_slope(st) * 0.5 * tick_dollars / p.snap_s
-    sweep_side, sweep_amount = largest_sweep(st, snap_ns - p.tape_window_ns, p.sweep_min_amount)
+    if s.continuous == 1:
+        remember_depths(st, p)
+        sample_scales(st, p, snap_ns, _volume_in_window(st), velocity)
+    scale_depth, scale_volume, scale_velocity = scale_factors(st, p, snap_ns)
+    sweep_side, sweep_notional = _sweep(st, p, snap_ns)
+    return Moment(
+        spot,
+        bid_at(st, p, snap_ns),
+        ask_at(st, p, snap_ns),
+        max(p.touch_band, tick_dollars),
+        max(1, int(np.floor(p.tape_band / tick_dollars + 1e-9))),
+        spy_fresh,
+        _bits(st, p, snap_ns, ratio_state, spy_fresh, available),
+        ratio_state,
+        ofi,
+        ofi_multi,
+        (bid_size - ask_size) / (bid_size + ask_size) if bid_size + ask_size > 0 else 0.0,
+        velocity,
+        sweep_side,
+        sweep_notional,
+        available,
+        scale_depth,
+        scale_volume,
+        scale_velocity,
+    )
 
-    count = list_levels(st, p, hotzones, spot, kinds, keys, prices)
+
+@kernel
+def _write_barrier(st: Arrays, p: Parameters, m: Moment, row: Any, tick: int, direction: int) -> bool:
+    """The zone's flows and state; returns whether it is wholly visible."""
+    s = st.scalars[0]
+    side = BID if direction == SUPPORT else ASK
+    added = 0
+    canceled = 0
+    filled = 0
+    hidden = 0
+    for t in range(tick - p.zone_ticks, tick + p.zone_ticks + 1):
+        key = side * TICKS + (t & TICK_MASK)
+        added += st.flow.total[key, ADDED]
+        canceled += st.flow.total[key, CANCELED]
+        filled += st.flow.total[key, FILLED]
+        hidden += st.flow.total[key, HIDDEN]
+    depth = zone_depth(st.end_tick, st.end_size, side, tick, p.zone_ticks)
+    visible = depth >= 0
+    rank = np.nan
+    if visible and s.continuous == 1:
+        rank = depth_rank(st, p, side, tick, depth)
+    churn = added + canceled + filled
+    row.barrier_state = classify(p, added, canceled, filled, hidden, rank, m.scale_depth) if visible else NEUTRAL
+    row.barrier_delta_liq = added - canceled - filled
+    row.barrier_replenishment_ratio = replenishment(added, canceled + filled, p.replenish_cap)
+    row.barrier_added = added
+    row.barrier_canceled = canceled
+    row.barrier_filled = filled
+    row.barrier_hidden = hidden
+    row.barrier_churn = churn
+    row.barrier_depth = max(depth, 0)
+    row.barrier_visible = visible
+    row.barrier_confidence = min(1.0, churn / p.barrier_confidence_churn) if visible else 0.0
+    best = st.end_tick[side, 0]
+    row.barrier_defending_px = best * p.tick_size / s.ratio if best != MISSING else np.nan
+    row.barrier_defending_sz = st.end_size[side, 0] if best != MISSING else -1
+    row.barrier_depth_rank = rank
+    row.queue_imbalance = m.queue_imbalance
+    row.ofi = m.ofi
+    row.ofi_multi_level = m.ofi_multi
+    row.scale_depth = m.scale_depth
+    row.scale_volume = m.scale_volume
+    row.scale_velocity = m.scale_velocity
+    return visible
+
+
+@kernel
+def _imbalance(bought: int, sold: int) -> float:
+    return (bought - sold) / (bought + sold) if bought + sold > 0 else 0.0
+
+
+@kernel
+def _write_tape(st: Arrays, p: Parameters, m: Moment, row: Any, tick: int, price: float) -> None:
+    bought, sold, unsigned = volume_near(st.tape, tick, m.tape_band, TICK_MASK)
+    row.tape_imbalance = _imbalance(bought, sold)
+    row.tape_buy_vol = bought
+    row.tape_sell_vol = sold
+    row.tape_velocity = m.velocity
+    row.tape_sweep_detected = m.sweep_side != 0
+    row.tape_sweep_direction = SWEEP_NONE if m.sweep_side == 0 else (SWEEP_UP if m.sweep_side > 0 else SWEEP_DOWN)
+    row.tape_sweep_notional = m.sweep_notional
+    row.tape_confidence = min(1.0, (bought + sold) / p.tape_confidence_volume)
+    row.tape_volume = bought + sold + unsigned
+    row.cumulative_delta = st.scalars[0].delta
+    row.tape_spy_buy_vol = -1
+    row.tape_spy_sell_vol = -1
+    row.tape_spy_imbalance = np.nan
+    if m.spy_fresh:
+        cents = int(np.floor(price * _CENTS + 0.5))
+        band = int(np.floor(p.tape_band * _CENTS + 1e-9))
+        bought, sold, unsigned = volume_near(st.spy_tape, cents, band, CENT_MASK)
+        row.tape_spy_buy_vol = bought
+        row.tape_spy_sell_vol = sold
+        row.tape_spy_imbalance = _imbalance(bought, sold)
+
+
+@kernel
+def _write_fuel(st: Arrays, p: Parameters, m: Moment, row: Any, price: float, snap_ns: int) -> None:
+    o = st.options.scalars[0]
+    row.fuel_effect = 0
+    row.fuel_available = m.fuel_available
+    row.fuel_net_dealer_gamma = np.nan
+    row.fuel_confidence = 0.0
+    if m.fuel_available:
+        gamma, contracts = fuel.near(st.options, p, price)
+        row.fuel_net_dealer_gamma = gamma
+        row.fuel_effect = fuel.effect(p, gamma)
+        row.fuel_confidence = fuel.confidence(p, contracts)
+    row.fuel_call_wall = _strike(o.call_wall_milli)
+    row.fuel_put_wall = _strike(o.put_wall_milli)
+    row.fuel_hvl = o.hvl
+    row.fuel_gex = o.gex
+    row.fuel_oi_call_wall = _strike(o.oi_call_wall_milli)
+    row.fuel_oi_put_wall = _strike(o.oi_put_wall_milli)
+    row.fuel_oi_age_s = (snap_ns - o.snapshot_ts_ns) / 1e9 if o.snapshot_ts_ns > 0 else np.nan
+
+
+@kernel
+def _strike(milli: int) -> float:
+    return milli / 1000.0 if milli > 0 else np.nan
+
+
+@kernel
+def _write_runway(p: Parameters, m: Moment, row: Any, near: NearLevels, level: int, count: int) -> None:
+    kinds, keys, prices = near.kinds, near.keys, near.prices
+    here = prices[level]
+    found = next_level(near, count, level, True, m.touch)
+    row.up_kind = kinds[found] if found >= 0 else -1
+    row.up_key = keys[found] if found >= 0 else 0
+    row.runway_up_level_price = prices[found] if found >= 0 else np.nan
+    row.runway_up_distance = prices[found] - here if found >= 0 else np.nan
+    row.runway_up_quality = RUNWAY_NONE if found < 0 else (OBSTRUCTED if STRONG[kinds[found]] else CLEAR)
+    found = next_obstacle(near, count, level, True, m.touch)
+    row.up_obstacle_kind = kinds[found] if found >= 0 else -1
+    row.up_obstacle_key = keys[found] if found >= 0 else 0
+    row.runway_up_obstacle_level_price = prices[found] if found >= 0 else np.nan
+    row.runway_up_obstacle_distance = prices[found] - here if found >= 0 else np.nan
+    found = next_level(near, count, level, False, m.touch)
+    row.down_kind = kinds[found] if found >= 0 else -1
+    row.down_key = keys[found] if found >= 0 else 0
+    row.runway_down_level_price = prices[found] if found >= 0 else np.nan
+    row.runway_down_distance = here - prices[found] if found >= 0 else np.nan
+    row.runway_down_quality = RUNWAY_NONE if found < 0 else (OBSTRUCTED if STRONG[kinds[found]] else CLEAR)
+    found = next_obstacle(near, count, level, False, m.touch)
+    row.down_obstacle_kind = kinds[found] if found >= 0 else -1
+    row.down_obstacle_key = keys[found] if found >= 0 else 0
+    row.runway_down_obstacle_level_price = prices[found] if found >= 0 else np.nan
+    row.runway_down_obstacle_distance = here - prices[found] if found >= 0 else np.nan
+    row.level_strength = near.strengths[level]
+    row.confluence = confluence(near, count, level, p.confluence_band)
+
+
+@kernel
+def _write_row(
+    st: Arrays, p: Parameters, m: Moment, row: Any, scratch: Scratch, level: int, count: int, snap_ns: int
+) -> None:
+    s = st.scalars[0]
+    slot = scratch.slots[level]
+    price = scratch.near.prices[level]
+    tick = st.level_tick[slot]
+    direction = st.level_direction[slot]
+    row.ts_event_ns = snap_ns
+    row.session_date = s.session_date
+    row.spot = m.spot
+    row.bid = m.bid
+    row.ask = m.ask
+    row.kind = scratch.near.kinds[level]
+    row.key = scratch.near.keys[level]
+    row.level_price = price
+    row.level_tick = tick
+    row.direction = direction
+    row.distance = abs(m.spot - price)
+    row.ratio = s.ratio
+    row.ratio_state = m.ratio_state
+    visible = _write_barrier(st, p, m, row, tick, direction)
+    _write_tape(st, p, m, row, tick, price)
+    _write_fuel(st, p, m, row, price, snap_ns)
+    _write_runway(p, m, row, scratch.near, level, count)
+    row.episode = -1
+    row.episode_touches = -1
+    if st.episode_open_ns[slot] != 0:
+        row.episode = st.episode_count[slot]
+        row.episode_touches = st.episode_count[slot] - 1
+    bits = m.bits if visible else m.bits | ZONE_NOT_VISIBLE
+    row.validity_bits = bits
+    row.actionable = (bits & BLOCKING) == 0
+
+
+@kernel
+def emit_snap(
+    st: Arrays,
+    p: Parameters,
+    snap_ns: int,
+    rows: NDArray[np.void],
+    outcomes: NDArray[np.void],
+    flow: NDArray[np.void],
+    written: Integers,
+    scratch: Scratch,
+) -> None:
+    """Write what the snap at ``snap_ns`` shows into ``rows``, ``outcomes`` and ``flow`` behind the ``written`` ones.
+
+    The caller has ended the group and keeps room. Nothing is written before the first valid mid, nor while ES is
+    silent for too long; then nothing can be said of awaited outcomes either.
+    """
+    s = st.scalars[0]
+    bucket = snap_ns // p.snap_ns
+    expire(st.flow, bucket - p.flow_snaps + 1)
+    expire(st.tape, bucket - p.tape_snaps + 1)
+    expire(st.spy_tape, bucket - p.tape_snaps + 1)
+    fuel.expire_windows(st.options, p, bucket)
+    advance_ofi(st, bucket)
+    landmarks.refresh(st.landmarks, p, bucket)
+    if s.mid2 == 0:
+        return
+    if snap_ns - s.book_ts_ns > p.pause_ns:
+        s.mid_count = 0
+        written[1] = censor_outcomes(st, snap_ns, outcomes, written[1])
+        return
+    push_mid(st)
+    m = _moment(st, p, snap_ns)
+    if s.trading == 0:
+        written[1] = censor_outcomes(st, snap_ns, outcomes, written[1])
+    else:
+        written[1] = settle_outcomes(st, p, m.spot, snap_ns, outcomes, written[1])
+    near = scratch.near
+    count = list_levels(st.landmarks, st.options, p, st.hotzones, s.hotzone_count, m.spot, s.ratio, near)
     for level in range(count):
-        slot = track_level(st, p, kinds[level], keys[level], prices[level], spot, touch, snap_ns)
-        distance = abs(spot - prices[level])
-        if slot < 0 or distance > p.monitor_band:
+        slot = level_slot(st, near.kinds[level], near.keys[level])
+        scratch.slots[level] = slot
+        if goes_on(st, p, slot, m.spot, snap_ns):
+            near.prices[level] = st.episode_price[slot]
             continue
-        tick = st.level_tick[slot]
-        direction = st.level_direction[slot]
-        side = BID if direction == SUPPORT else ASK
-        row = rows[at]
-        at += 1
-        row.ts_event_ns = snap_ns
-        row.session_date = s.session_date
-        row.spot = spot
-        row.bid = bid_tick * p.tick_size / s.ratio if bid_tick != MISSING else np.nan
-        row.ask = ask_tick * p.tick_size / s.ratio if ask_tick != MISSING else np.nan
-        row.kind = kinds[level]
-        row.key = keys[level]
-        row.level_price = prices[level]
-        row.level_tick = tick
-        row.direction = direction
-        row.distance = distance
-        row.ratio = s.ratio
-        row.ratio_state = 0
-
-        added = 0
-        canceled = 0
-        filled = 0
-        hidden = 0
-        for t in range(tick - p.zone_ticks, tick + p.zone_ticks + 1):
-            key = side * TICKS + (t & TICK_MASK)
-            added += st.flow.total[key, ADDED]
-            canceled += st.flow.total[key, CANCELED]
-            filled += st.flow.total[key, FILLED]
-            hidden += st.flow.total[key, HIDDEN]
-        depth = zone_depth(st.end_tick, st.end_size, side, tick, p.zone_ticks)
-        visible = depth >= 0
-        rank = np.nan
-        if visible and s.continuous == 1:
-            rank = _depth_rank(st, p, side, tick, depth)
-        churn = added + canceled + filled
-        row.barrier_state = classify(p, added, canceled, filled, hidden, rank) if visible else NEUTRAL
-        row.barrier_delta_liq = added - canceled - filled
-        row.barrier_replenishment_ratio = replenishment(added, canceled + filled, p.replenish_cap)
-        row.barrier_added = added
-        row.barrier_canceled = canceled
-        row.barrier_filled = filled
-        row.barrier_hidden = hidden
-        row.barrier_churn = churn
-        row.barrier_depth = max(depth, 0)
-        row.barrier_visible = visible
-        row.barrier_confidence = min(1.0, churn / p.barrier_confidence_churn) if visible else 0.0
-        best = st.end_tick[side, 0]
-        row.barrier_defending_px = best * p.tick_size / s.ratio if best != MISSING else np.nan
-        row.barrier_defending_sz = st.end_size[side, 0] if best != MISSING else -1
-        row.barrier_depth_rank = rank
-        row.queue_imbalance = (bid_size - ask_size) / (bid_size + ask_size) if bid_size + ask_size > 0 else 0.0
-        row.ofi = ofi
-        row.ofi_multi_level = ofi_multi
-
-        bought, sold, unsigned = tape_volume(st, tick, tape_band)
-        row.tape_imbalance = (bought - sold) / (bought + sold) if bought + sold > 0 else 0.0
-        row.tape_buy_vol = bought
-        row.tape_sell_vol = sold
-        row.tape_velocity = velocity
-        row.tape_sweep_detected = sweep_side != 0
-        row.tape_sweep_direction = SWEEP_NONE if sweep_side == 0 else (SWEEP_UP if sweep_side > 0 else SWEEP_DOWN)
-        row.tape_sweep_notional = sweep_amount * p.dollars_per_amount
-        row.tape_confidence = min(1.0, (bought + sold) / p.tape_confidence_volume)
-        row.tape_volume = bought + sold + unsigned
-        row.cumulative_delta = s.delta
-
-        row.fuel_effect = 0
-        row.fuel_available = False
-        row.fuel_net_dealer_gamma = np.nan
-        row.fuel_call_wall = np.nan
-        row.fuel_put_wall = np.nan
-        row.fuel_hvl = np.nan
-        row.fuel_confidence = 0.0
-
-        found = next_level(kinds, prices, count, level, True, touch)
-        row.up_kind = kinds[found] if found >= 0 else -1
-        row.up_key = keys[found] if found >= 0 else 0
-        row.runway_up_level_price = prices[found] if found >= 0 else np.nan
-        row.runway_up_distance = prices[found] - prices[level] if found >= 0 else np.nan
-        row.runway_up_quality = RUNWAY_NONE if found < 0 else (OBSTRUCTED if STRONG[kinds[found]] else CLEAR)
-        found = next_level(kinds, prices, count, level, False, touch)
-        row.down_kind = kinds[found] if found >= 0 else -1
-        row.down_key = keys[found] if found >= 0 else 0
-        row.runway_down_level_price = prices[found] if found >= 0 else np.nan
-        row.runway_down_distance = prices[level] - prices[found] if found >= 0 else np.nan
-        row.runway_down_quality = RUNWAY_NONE if found < 0 else (OBSTRUCTED if STRONG[kinds[found]] else CLEAR)
-
-        row_bits = bits if visible else bits | ZONE_NOT_VISIBLE
-        row.validity_bits = row_bits
-        row.actionable = (row_bits & BLOCKING) == 0
+        move_level(st, p, slot, near.prices[level], m.spot, m.touch, snap_ns)
+        touch_level(st, slot, near.prices[level], m.spot, m.touch, snap_ns)
+    reorder(near, scratch.slots, count)
+    for level in range(count):
+        if abs(m.spot - near.prices[level]) <= p.monitor_band:
+            _write_row(st, p, m, rows[written[0]], scratch, level, count, snap_ns)
+            written[0] += 1
+    written[2] = flow_rows(st.options, snap_ns, flow, written[2])
     s.last_snap_ns = snap_ns
-    return at

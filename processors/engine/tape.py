@@ -1,82 +1,35 @@
-"""What traded: volume by aggressor near a tick, sweeps, velocity (DESIGN 4.6, plan §5.2)."""
+"""What traded: volume by aggressor near a price, and velocity (DESIGN 4.6, plan §5.2)."""
 
 from __future__ import annotations
 
 from common.jit import kernel
-from processors.engine.state import BOUGHT, SOLD, SWEEPS, TICK_MASK, UNSIGNED, Arrays
-from processors.engine.window import add
+from processors.engine.shapes import BOUGHT, SOLD, UNSIGNED
+from processors.engine.state import Arrays
+from processors.engine.window import WindowedSums, add
 
 
 @kernel
-def add_trade(st: Arrays, bucket: int, tick: int, size: int, sign: int) -> None:
-    """Count a trade for its tick. ``sign`` 1 bought, -1 sold, 0 unsigned. The caller keeps room in the log."""
+def add_print(sums: WindowedSums, bucket: int, key: int, size: int, sign: int) -> None:
+    """Count a print at its price. ``sign`` 1 bought, -1 sold, 0 unsigned. The caller keeps room in the log."""
     component = UNSIGNED
     if sign > 0:
         component = BOUGHT
     elif sign < 0:
         component = SOLD
-    add(st.tape, bucket, tick & TICK_MASK, component, size)
+    add(sums, bucket, key, component, size)
 
 
 @kernel
-def extend_run(st: Arrays, ts_ns: int, tick: int, size: int, sign: int, gap_ns: int, min_amount: float) -> None:
-    """Add a signed print to the run of same-side prints, or end that run and begin another."""
-    s = st.scalars[0]
-    if sign == s.run_side and ts_ns - s.run_ts_ns <= gap_ns:
-        s.run_ts_ns = ts_ns
-        s.run_amount += tick * size
-        return
-    _finish_run(st, min_amount)
-    s.run_side = sign
-    s.run_ts_ns = ts_ns
-    s.run_amount = tick * size
-
-
-@kernel
-def _finish_run(st: Arrays, min_amount: float) -> None:
-    s = st.scalars[0]
-    if s.run_side == 0 or s.run_amount < min_amount:
-        return
-    # Only sweeps larger than every later one can ever be the largest of a window, so smaller earlier ones are dropped.
-    while s.sweep_head > s.sweep_tail and st.sweep_amount[(s.sweep_head - 1) % SWEEPS] <= s.run_amount:
-        s.sweep_head -= 1
-    if s.sweep_head - s.sweep_tail == SWEEPS:
-        s.sweep_tail += 1
-    slot = s.sweep_head % SWEEPS
-    st.sweep_ts[slot] = s.run_ts_ns
-    st.sweep_side[slot] = s.run_side
-    st.sweep_amount[slot] = s.run_amount
-    s.sweep_head += 1
-
-
-@kernel
-def largest_sweep(st: Arrays, after_ns: int, min_amount: float) -> tuple[int, int]:
-    """Side (1, -1, or 0 for none) and amount of the largest sweep whose last print is later than ``after_ns``."""
-    s = st.scalars[0]
-    while s.sweep_tail < s.sweep_head and st.sweep_ts[s.sweep_tail % SWEEPS] <= after_ns:
-        s.sweep_tail += 1
-    side = 0
-    amount = 0
-    if s.sweep_tail < s.sweep_head:
-        side = st.sweep_side[s.sweep_tail % SWEEPS]
-        amount = st.sweep_amount[s.sweep_tail % SWEEPS]
-    if s.run_side != 0 and s.run_ts_ns > after_ns and s.run_amount >= min_amount and s.run_amount > amount:
-        side = s.run_side
-        amount = s.run_amount
-    return side, amount
-
-
-@kernel
-def tape_volume(st: Arrays, tick: int, band_ticks: int) -> tuple[int, int, int]:
-    """Contracts bought, sold and unsigned within ``band_ticks`` of ``tick`` in the window."""
+def volume_near(sums: WindowedSums, place: int, band: int, mask: int) -> tuple[int, int, int]:
+    """Volume bought, sold and unsigned within ``band`` places of ``place`` in the window."""
     bought = 0
     sold = 0
     unsigned = 0
-    for at in range(tick - band_ticks, tick + band_ticks + 1):
-        key = at & TICK_MASK
-        bought += st.tape.total[key, BOUGHT]
-        sold += st.tape.total[key, SOLD]
-        unsigned += st.tape.total[key, UNSIGNED]
+    for at in range(place - band, place + band + 1):
+        key = at & mask
+        bought += sums.total[key, BOUGHT]
+        sold += sums.total[key, SOLD]
+        unsigned += sums.total[key, UNSIGNED]
     return bought, sold, unsigned
 
 

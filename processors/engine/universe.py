@@ -38,7 +38,7 @@ from processors.engine.levels import (
     VWAP,
     to_e4,
 )
-from processors.engine.state import Integers, Parameters
+from processors.engine.shapes import Integers, Parameters
 
 CANDIDATES = 256
 """Levels that a snap can have. When more exist, the farthest round numbers are left out first, then strikes."""
@@ -258,3 +258,17 @@ def list_levels(
     n = _add_rounds(near, n, p, spot)
     _find_strong(near, n)
     return n
+
+
+@kernel
+def reorder(near: NearLevels, slots: Integers, count: int) -> None:
+    """Put the levels back in order after prices have changed, and each one's slot with it; nearly sorted is quick."""
+    for n in range(count):
+        kind, key, price, strength, slot = (near.kinds[n], near.keys[n], near.prices[n], near.strengths[n], slots[n])
+        _insert(near, n, kind, key, price, strength)
+        at = n
+        while near.kinds[at] != kind or near.keys[at] != key:
+            slots[at] = slots[at - 1]
+            at -= 1
+        slots[at] = slot
+    _find_strong(near, count)

@@ -24,7 +24,7 @@ from common.prices import ES_TICK_SIZE
 from common.sessions import Sessions
 from processors.engine import features
 from processors.engine.order import BOOK, TRADE, Events
-from processors.engine.state import FILLED, TICK_MASK, TICKS
+from processors.engine.shapes import FILLED, TICK_MASK, TICKS
 
 INPUTS = (topics.FUTURES_MBP10, topics.FUTURES_TRADES)
 _TOPICS = {BOOK: topics.FUTURES_MBP10, TRADE: topics.FUTURES_TRADES}

@@ -23,9 +23,18 @@ def filled(name: str, length: int, given: Mapping[str, Sequence[Any]]) -> Batch:
         if field.nullable:
             present = [False] * length if items is None else [item is not None for item in items]
             valid = np.array(present, bool)
-        if field.kind in ("string", "array"):
-            columns[field.name] = Column(np.zeros(0, field.dtype), valid, np.zeros(length + 1, np.int64))
+        if field.kind == "string":
+            made = strings([""] * length if items is None else ["" if item is None else item for item in items])
+            columns[field.name] = Column(made.values, valid, made.offsets)
+        elif field.kind == "array":
+            lists = [[] for _ in range(length)] if items is None else [list(item) for item in items]
+            offsets = np.zeros(length + 1, np.int64)
+            np.cumsum([len(item) for item in lists], out=offsets[1:])
+            flat = [value for item in lists for value in item]
+            columns[field.name] = Column(np.array(flat, field.dtype), valid, offsets)
         else:
+            if field.kind == "enum" and items is not None:
+                items = [field.symbols.index(item) if isinstance(item, str) else item for item in items]
             values = [0] * length if items is None else [0 if item is None else item for item in items]
             columns[field.name] = Column(np.array(values, field.dtype), valid)
     return Batch(name, length, columns)

@@ -13,6 +13,7 @@ from common.config import EngineConfig, make_config
 from common.sessions import cme_es_sessions
 from processors.engine import features
 from processors.engine.order import Merger
+from tests.support.event_batches import filled
 
 NS = 1_000_000_000
 SNAP_NS = 250_000_000
@@ -38,6 +39,7 @@ class Market:
     def __init__(self) -> None:
         self.books: list[dict[str, Any]] = []
         self.trades: list[dict[str, Any]] = []
+        self.others: dict[str, list[dict[str, Any]]] = {}
         self._seq = 0
 
     def _stamp(self, at_ns: int, event_ns: int | None) -> dict[str, int]:
@@ -91,14 +93,52 @@ class Market:
             }
         )
 
-    def batches(self) -> tuple[Batch, Batch]:
-        """The records as batches of both topics."""
-        return _batch(topics.FUTURES_MBP10, self.books), _batch(topics.FUTURES_TRADES, self.trades)
+    def add(self, topic: str, at_ns: int, event_ns: int | None = None, **fields: Any) -> None:
+        """One record of any other input; fields not given are zero, empty or null."""
+        self.others.setdefault(topic, []).append({**self._stamp(at_ns, event_ns), **fields})
+
+    def spy_quote(self, at_ns: int, bid: float | None, ask: float | None, symbol: str = "SPY") -> None:
+        """The underlying's best bid and offer."""
+        self.add(topics.STOCKS_QUOTES, at_ns, symbol=symbol, bid_px=bid, ask_px=ask, bid_sz=100, ask_sz=100)
+
+    def spy_trade(
+        self, at_ns: int, price: float, size: int, *, updates_last: bool | None = True, exchange: int | None = None
+    ) -> None:
+        """One trade of the underlying."""
+        self.add(
+            topics.STOCKS_TRADES,
+            at_ns,
+            symbol="SPY",
+            price=price,
+            size=size,
+            updates_last=updates_last,
+            exchange=exchange,
+        )
+
+    def option_trade(self, at_ns: int, strike: float, right: str, price: float, size: int, **fields: Any) -> None:
+        """One trade of an option that expires on the session's date; MID without an aggressor of its own."""
+        self.add(topics.OPTIONS_TRADES, at_ns, **_option(strike, right), price=price, size=size, **fields)
+
+    def option_quote(self, at_ns: int, strike: float, right: str, bid: float | None, ask: float | None) -> None:
+        """Best bid and offer of an option."""
+        self.add(topics.OPTIONS_QUOTES, at_ns, **_option(strike, right), bid_px=bid, ask_px=ask)
+
+    def greeks(self, at_ns: int, strike: float, right: str, iv: float | None, **fields: Any) -> None:
+        """A snapshot of an option's implied volatility, and whatever else is given."""
+        self.add(topics.OPTIONS_GREEKS, at_ns, **_option(strike, right), implied_volatility=iv, **fields)
+
+    def batches(self) -> tuple[Batch, ...]:
+        """The records as batches of their topics."""
+        own = _batch(topics.FUTURES_MBP10, self.books), _batch(topics.FUTURES_TRADES, self.trades)
+        return *own, *(_records(topic, self.others[topic]) for topic in sorted(self.others))
 
     def rows(self, until_s: float, **overrides: Any) -> list[dict[str, Any]]:
         """Feature rows of all snaps up to ``until_s`` seconds after the open."""
-        batch, _ = run(self.batches(), round(until_s * NS), make_config(overrides))
-        return to_rows(batch)
+        return to_rows(self.output(until_s, **overrides).features)
+
+    def output(self, until_s: float, **overrides: Any) -> features.Output:
+        """All that the engine says up to ``until_s`` seconds after the open."""
+        return run(self.batches(), round(until_s * NS), make_config(overrides))[0]
 
     def last(self, until_s: float, level: str, **overrides: Any) -> dict[str, Any]:
         """The row of ``level`` at the last snap."""
@@ -134,17 +174,38 @@ def _batch(topic: str, records: Sequence[Mapping[str, Any]]) -> Batch:
     return Batch(topic, len(records), columns)
 
 
+EXP_DAYS = 20_242
+"""The session's date, 2025-06-03, as days since the epoch."""
+
+
+def _option(strike: float, right: str) -> dict[str, Any]:
+    symbol = f"O:SPY250603{right}{round(strike * 1000):08d}"
+    return {"underlying": "SPY", "option_symbol": symbol, "exp_date": EXP_DAYS, "strike": strike, "right": right}
+
+
+def _records(topic: str, records: Sequence[Mapping[str, Any]]) -> Batch:
+    names = {name for record in records for name in record}
+    defaults = {"conditions": (), "aggressor": "MID"}
+    given = {name: [record.get(name, defaults.get(name)) for record in records] for name in sorted(names)}
+    for name, value in defaults.items():
+        if name not in given:
+            given[name] = [value] * len(records)
+    return filled(topic, len(records), given)
+
+
 def merged(batches: Sequence[Batch], until_ns: int) -> Any:
     """All events of the batches, and the promise that nothing below ``until_ns`` follows."""
-    merger = Merger((topics.FUTURES_MBP10, topics.FUTURES_TRADES))
+    merger = Merger(tuple(topic for topic in topics.ENGINE_INPUTS if any(b.name == topic for b in batches)))
     for batch in batches:
         merger.push(batch.name, batch, np.arange(batch.length, dtype=np.int64))
         merger.promise(batch.name, batch.length, until_ns)
     return merger.pop()
 
 
-def run(batches: Sequence[Batch], until_ns: int, config: EngineConfig | None = None) -> tuple[Batch, features.State]:
-    """Rows and state after one step over everything; ``until_ns`` after the open, that snap included."""
+def run(
+    batches: Sequence[Batch], until_ns: int, config: EngineConfig | None = None
+) -> tuple[features.Output, features.State]:
+    """Output and state after one step over everything; ``until_ns`` after the open, that snap included."""
     state = features.initial_state(config or EngineConfig(), cme_es_sessions())
     events = merged(batches, OPEN_NS + until_ns + 1)
     return features.step(state, events, events.until_ns), state

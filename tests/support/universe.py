@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from common.config import make_config
 from processors.engine import hotzones, landmarks, universe
 from processors.engine.levels import KINDS
-from processors.engine.state import TICKS, parameters
+from processors.engine.parameters import parameters
+from processors.engine.shapes import TICKS
 
 WALLS = ("call_wall", "put_wall", "oi_call_wall", "oi_put_wall")
 

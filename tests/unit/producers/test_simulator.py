@@ -128,7 +128,9 @@ def test_levels_break_and_reject_in_both_directions(session: tuple[Path, Path]) 
         for topic, offset in offsets.items():
             merger.promise(topic, offset, step.watermark_ns)
         events = merger.pop()
-        judged.append(signals.step(config, signal_state, features.step(feature_state, events, events.until_ns)))
+        judged.append(
+            signals.step(config, signal_state, features.step(feature_state, events, events.until_ns).features)
+        )
     rows = concat(judged)
     last: dict[str | None, str] = {}
     begun: list[tuple[str, str]] = []

@@ -8,7 +8,7 @@ import pytest
 
 from common.config import EngineConfig
 from processors.engine.barrier import STATES, classify, replenishment
-from processors.engine.state import parameters
+from processors.engine.parameters import parameters
 
 P = parameters(EngineConfig())[0]
 
@@ -39,7 +39,7 @@ P = parameters(EngineConfig())[0]
     ],
 )
 def test_state_at_each_edge(added: int, canceled: int, filled: int, hidden: int, rank: float, state: str) -> None:
-    assert STATES[classify(P, added, canceled, filled, hidden, rank)] == state
+    assert STATES[classify(P, added, canceled, filled, hidden, rank, 1.0)] == state
 
 
 @pytest.mark.parametrize(

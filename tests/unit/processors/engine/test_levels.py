@@ -22,7 +22,8 @@ from processors.engine.levels import (
     move_level,
     to_e4,
 )
-from processors.engine.state import LEVELS, SCALARS
+from processors.engine.shapes import LEVELS
+from processors.engine.state import SCALARS
 from tests.support.universe import parameters_of
 
 P = parameters_of()

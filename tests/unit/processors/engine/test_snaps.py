@@ -32,8 +32,16 @@ def test_snaps_lie_on_the_grid_and_begin_with_the_first_book(market: Market) -> 
 def test_rows_of_a_snap_are_framed_and_ordered_by_id(market: Market) -> None:
     market.trade(NS + 5, 6000.25, 1, "BUY")
     last = [row for row in market.rows(2.0) if row["ts_event_ns"] == OPEN_NS + 2 * NS]
-    assert [row["level_id"] for row in last] == ["ROUND_600", "SESSION_HIGH", "SESSION_LOW", "VWAP"]
-    assert [(row["snap_row"], row["snap_rows"]) for row in last] == [(k, 4) for k in range(4)]
+    assert [row["level_id"] for row in last] == [
+        "POC",
+        "ROUND_600",
+        "SESSION_HIGH",
+        "SESSION_LOW",
+        "VAH",
+        "VAL",
+        "VWAP",
+    ]
+    assert [(row["snap_row"], row["snap_rows"]) for row in last] == [(k, 7) for k in range(7)]
 
 
 def test_only_levels_within_the_monitor_band_have_rows(market: Market) -> None:
@@ -56,6 +64,7 @@ def test_vwap_and_extremes_follow_the_session_s_trades(market: Market) -> None:
 
 
 def test_a_moving_level_s_tick_moves_only_beyond_three_quarters_of_a_tick(market: Market) -> None:
+    quote(market, NS + 4, 6001.0)  # spot does not touch it
     market.trade(NS + 5, 6000.0, 100, "SELL")  # VWAP at tick 24000
     market.trade(2 * NS + 5, 6000.25, 280, "BUY")  # exact tick 24000.737
     market.trade(3 * NS + 5, 6000.25, 40, "BUY")  # exact tick 24000.762
@@ -64,27 +73,27 @@ def test_a_moving_level_s_tick_moves_only_beyond_three_quarters_of_a_tick(market
     assert market.last(4.0, "VWAP")["level_tick"] == 24001
 
 
-def test_direction_flips_only_a_touch_band_beyond_the_level(market: Market) -> None:
+def test_direction_follows_spot_once_it_is_a_touch_band_beyond_the_level(market: Market) -> None:
     def direction(until: float) -> str:
         return str(market.last(until, "ROUND_600")["direction"])
 
-    assert direction(1.0) == "SUPPORT"  # spot 600.0125
-    quote(market, 2 * NS, 5999.5)  # spot 599.9625: below, but within 0.05
+    quote(market, 2 * NS, 6002.25)  # the touch at 1 s is over
     assert direction(2.0) == "SUPPORT"
-    quote(market, 3 * NS, 5999.25)  # spot 599.9375
+    quote(market, 3 * NS, 5999.25)  # spot 599.9375: through and beyond without a touch
     assert direction(3.0) == "RESISTANCE"
-    quote(market, 4 * NS, 6000.25)  # spot 600.0375
-    assert direction(4.0) == "RESISTANCE"
-    quote(market, 5 * NS, 6000.5)
-    assert direction(5.0) == "SUPPORT"
+    quote(market, 4 * NS, 5999.5)  # spot 599.9625 touches: an episode begins
+    quote(market, 5 * NS, 6001.0)  # and keeps its direction
+    assert direction(5.0) == "RESISTANCE"
+    quote(market, 6 * NS, 6002.25)  # until spot is 0.20 away
+    assert direction(6.0) == "SUPPORT"
 
 
 def test_support_is_defended_by_bids_and_resistance_by_asks(market: Market) -> None:
     row = market.last(1.0, "ROUND_600")
     assert (row["barrier_defending_px"], row["spot"], row["bid"], row["ask"]) == (600.0, 600.0125, 600.0, 600.025)
-    quote(market, 2 * NS, 5999.0)
+    quote(market, 2 * NS, 5997.0)
     row = market.last(2.0, "ROUND_600")
-    assert (row["direction"], row["barrier_defending_px"]) == ("RESISTANCE", 599.925)
+    assert (row["direction"], row["barrier_defending_px"]) == ("RESISTANCE", 599.725)
 
 
 def test_runway_is_the_next_level_a_touch_band_away(market: Market) -> None:

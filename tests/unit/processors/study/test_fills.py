@@ -14,7 +14,7 @@ import pytest
 from common.config import EngineConfig
 from common.errors import InputError
 from common.sessions import cme_es_sessions
-from processors.engine.state import TICKS
+from processors.engine.shapes import TICKS
 from processors.study import fills
 from tests.support.market import NS, OPEN_NS, Market, ladder, merged
 
