@@ -36,11 +36,10 @@ VAH = KINDS.index("VAH")
 VAL = KINDS.index("VAL")
 USER = KINDS.index("USER")
 
-_STRONG_KINDS = {
-    *{"CALL_WALL", "PUT_WALL", "SESSION_HIGH", "SESSION_LOW", "VWAP", "GAMMA_FLIP"},
-    *{"OI_CALL_WALL", "OI_PUT_WALL", "PRIOR_HIGH", "PRIOR_LOW"},
-}
-STRONG = np.array([kind in _STRONG_KINDS for kind in KINDS], np.bool_)
+_CORE_STRONG = ("CALL_WALL", "PUT_WALL", "SESSION_HIGH", "SESSION_LOW", "VWAP", "GAMMA_FLIP")
+_ALSO_STRONG = ("OI_CALL_WALL", "OI_PUT_WALL", "PRIOR_HIGH", "PRIOR_LOW")
+
+STRONG = np.array([kind in _CORE_STRONG + _ALSO_STRONG for kind in KINDS], np.bool_)
 """Kinds that obstruct a runway: core.md's (RoomToRun), and walls and extremes that it does not know of."""
 
 SUPPORT, RESISTANCE = 0, 1
