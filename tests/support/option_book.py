@@ -10,8 +10,9 @@ import numpy as np
 
 from common import topics
 from common.config import make_config
-from processors.engine import fuel, option_flow, options, state, window
+from processors.engine import fuel, option_flow, options, window
 from processors.engine.option_inputs import NO_CLOSES, Closes, greeks, option_quotes, option_trades
+from processors.engine.parameters import parameters
 from tests.support.event_batches import filled
 
 S = 1_000_000_000
@@ -36,7 +37,7 @@ class OptionBook:
 
     def __init__(self, spot: float = 600.0, closes: Closes = NO_CLOSES, **overrides: Any) -> None:
         self.config = make_config(overrides)
-        self.p = state.parameters(self.config)[0]
+        self.p = parameters(self.config)[0]
         self.op = options.empty(self.config)
         self.spot = spot
         self.closes = closes
