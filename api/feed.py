@@ -63,16 +63,20 @@ class Consumer(Protocol):
 
 @dataclass(frozen=True)
 class Stream(Generic[AnySnap]):
-    """A topic of whole snaps: its schema's name, its part in health, what its snaps are, what is counted of it."""
+    """A topic of whole snaps: its schema's name, its part in health, what its snaps are, what is counted of it.
+
+    The API is well without the topic of an ``optional`` one: not every deployment has options.
+    """
 
     topic: str
     part: str
     snap: type[AnySnap]
     meters: Meters
+    optional: bool
 
 
-SIGNALS = Stream(topics.SIGNALS, "signals", Snap, metrics.SIGNALS)
-FLOW = Stream(topics.OPTIONS_FLOW, "flow", FlowSnap, metrics.FLOW)
+SIGNALS = Stream(topics.SIGNALS, "signals", Snap, metrics.SIGNALS, optional=False)
+FLOW = Stream(topics.OPTIONS_FLOW, "flow", FlowSnap, metrics.FLOW, optional=True)
 
 
 class SnapFeed(Generic[AnySnap]):
@@ -246,7 +250,8 @@ class SnapFeed(Generic[AnySnap]):
         self._say(True, "no snap yet" if latest is None else f"seq {latest.seq}")
 
     def _trouble(self, error: KafkaError) -> None:
-        self._health.set("broker", error.code() in _TOPIC_MISSING, error.str())
-        self._say(False, error.str())
+        missing = error.code() in _TOPIC_MISSING
+        self._health.set("broker", missing, error.str())
+        self._say(missing and self._stream.optional, error.str())
         self.lag_records = None
         log.warning("feed_interrupted", topic=self._topic, error=error.str())
