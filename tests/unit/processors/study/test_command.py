@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from common import iceberg, schemas, topics
 from common.config import EngineConfig, load_config
 from common.errors import BreakwaterError, ConfigError, InputError
-from processors.study import command, source
+from processors.study import command, controls, source
 from processors.study.episodes import FEATURE_COLUMNS, OUTCOME_COLUMNS, SIGNAL_COLUMNS
 from processors.study.source import Lake
 from tests.support.study_sessions import NS, SNAP_NS, START_NS, Sessions, session
@@ -130,6 +130,37 @@ def test_a_session_is_read_from_its_tables(lake: Catalog) -> None:
     assert len(loaded.samples) == 50
     assert loaded.feed is None
     assert len(loaded.random) == len(loaded.placebo) == 0
+
+
+def test_controls_are_judged_from_stored_events_around_the_sessions_own_prices(
+    lake: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.create_namespace("bronze")
+    events = pa.table({"source": ["databento"], "ts_effective_ns": [START_NS]})
+    lake.create_table(iceberg.TABLES[topics.FUTURES_MBP10], events.schema).append(events)
+    asked: list[Any] = []
+
+    def judge(_steps: Any, _config: Any, _sessions: Any, prices: controls.Prices) -> controls.Judged:
+        asked.append(prices)
+        moved = {
+            "episode_id": "C1", "level_id": "HOTZONE_600.37", "level_price": 600.37, "direction": "SUPPORT",
+            "ts_touch_ns": START_NS + 9 * NS,
+            "outcome_120s": "REJECT", "outcome_240s": "REJECT", "outcome_480s": "REJECT",
+        }  # fmt: skip
+        empty = (
+            rows(topic, columns)
+            for topic, columns in ((topics.SIGNALS, SIGNAL_COLUMNS), (topics.FEATURES, FEATURE_COLUMNS))
+        )
+        return controls.Judged(rows(topics.OUTCOMES, OUTCOME_COLUMNS, moved), *empty)
+
+    monkeypatch.setattr(controls, "judge", judge)
+    loaded = Lake(EngineConfig(), 0.0).load(DATE)
+    assert loaded.feed == "databento"
+    assert asked[0].placebo == (600.37,)
+    assert len(loaded.random) == 0
+    (control,) = loaded.placebo
+    assert (control["towards"], control["touch_ns"]) == (-1, START_NS + 9 * NS)
+    assert control["volatility"] == pytest.approx(0.0)
 
 
 def test_outcomes_of_another_configuration_are_refused_by_its_hash(lake: Catalog) -> None:

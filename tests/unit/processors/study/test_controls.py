@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from processors.study.controls import HOTZONES, PLACEBO_OFFSET, Prices, at_prices, choose, match
+from common import schemas, topics
+from common.columns import Batch
+from common.config import EngineConfig
+from common.recorded import Piece, interleave
+from common.sessions import Sessions, cme_es_sessions
+from processors.engine.order import BOOK, TRADE, Events
+from processors.study import controls
+from processors.study.controls import HOTZONES, PLACEBO_OFFSET, Prices, at_prices, choose, judge, match, steps
 from processors.study.episodes import EPISODE
-from tests.support.study_sessions import NS, START_NS, episodes
+from processors.study.source import CONTROL_INPUTS
+from tests.support.feature_rows import column, feature_batch
+from tests.support.market import OPEN_NS, Market, ladder
+from tests.support.study_sessions import NS, SNAP_NS, START_NS, episodes
 
 LEVELS = np.array([599.0, 600.0, 601.0, 600.0])
 
@@ -105,3 +116,60 @@ def test_matching_does_not_look_at_outcomes() -> None:
 
 def test_without_controls_nothing_is_matched() -> None:
     assert pairs(touched(0), touched()) == []
+
+
+def test_stored_records_enter_the_engine_in_its_order_and_no_further_than_the_end() -> None:
+    market = Market()
+    for n in range(1, 5):
+        market.book(n * NS, ladder(6000.0, [50] * 10, "bid"), ladder(6000.25, [50] * 10, "ask"))
+        market.trade(n * NS, 6000.0, n, "SELL")
+    pieces = {batch.name: iter([Piece(batch, np.arange(7, 7 + batch.length))]) for batch in market.batches()}
+    until_ns = OPEN_NS + 4 * NS
+    made = list(steps(interleave(pieces), CONTROL_INPUTS, until_ns))
+    assert [kind for events in made for kind in events.kind.tolist()] == [BOOK, TRADE] * 3
+    assert made[-1].until_ns == until_ns
+
+
+def test_what_people_asked_for_takes_no_place_among_the_controls() -> None:
+    assert topics.REQUESTS not in CONTROL_INPUTS
+    assert set(CONTROL_INPUTS) == set(topics.ENGINE_INPUTS) - {topics.REQUESTS}
+
+
+def outcome_batch(*levels: str) -> Batch:
+    given: dict[str, Any] = {"ts_touch_ns": START_NS, "level_price": 600.37, "direction": "SUPPORT"}
+    columns = {}
+    for field in schemas.load(topics.OUTCOMES).fields:
+        default = None if field.nullable else field.symbols[0] if field.symbols else "" if field.kind == "string" else 0
+        items = levels if field.name in ("level_id", "episode_id") else [given.get(field.name, default)] * len(levels)
+        columns[field.name] = column(field, items)
+    return Batch(topics.OUTCOMES, len(levels), columns)
+
+
+def test_the_engine_is_given_the_control_levels_and_only_their_rows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[EngineConfig] = []
+
+    def initial_state(config: EngineConfig, _: Sessions) -> None:
+        given.append(config)
+
+    def step(_state: None, events: Events, until_ns: int) -> Any:
+        levels = ("HOTZONE_600.37", "HOTZONE_600.5", "ROUND_600")
+        rows = [{"ts_event_ns": until_ns, "level_id": name, "snap_row": n} for n, name in enumerate(levels)]
+        return SimpleNamespace(features=feature_batch(rows), outcomes=outcome_batch("HOTZONE_600.37", "ROUND_600"))
+
+    monkeypatch.setattr(controls, "features", SimpleNamespace(initial_state=initial_state, step=step))
+    nothing = np.zeros(0, np.int64)
+    two = [Events({}, nothing.astype(np.int8), nothing, START_NS + n * SNAP_NS) for n in range(2)]
+    base = EngineConfig(USER_HOTZONES=(599.0,), TOUCH_BAND=0.07)
+    judged = judge(two, base, cme_es_sessions(), Prices(random=(600.5,), placebo=(600.37,)))
+    assert [config.USER_HOTZONES for config in given] == [(600.37, 600.5)]
+    assert given[0].TOUCH_BAND == 0.07
+    assert given[0].hash != base.hash
+    assert judged.features["level_id"].to_pylist() == ["HOTZONE_600.37", "HOTZONE_600.5"] * 2
+    assert judged.signals["level_id"].to_pylist() == ["HOTZONE_600.37", "HOTZONE_600.5"] * 2
+    assert judged.outcomes["level_id"].to_pylist() == ["HOTZONE_600.37"] * 2
+
+
+def test_a_session_without_events_gives_empty_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controls, "features", SimpleNamespace(initial_state=lambda *_: None))
+    judged = judge([], EngineConfig(), cme_es_sessions(), Prices((), ()))
+    assert [table.num_rows for table in judged] == [0, 0, 0]

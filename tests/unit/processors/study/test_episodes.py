@@ -113,12 +113,17 @@ def test_the_first_signal_with_a_side_inside_the_episode_counts() -> None:
     signals = [
         signal(3, signal="BREAK"),
         signal(5, signal="CONTESTED", episode_id="E1"),
-        signal(6, signal="REJECT", episode_id="E1"),
         signal(7, signal="BREAK", episode_id="E1"),
+        signal(6, signal="REJECT", episode_id="E1"),
         signal(4, signal="BREAK", episode_id="E9"),
     ]
     (episode,) = joined([outcome()], signals)
     assert (episode["signal"], episode["signal_ns"]) == (SAID_REJECT, START_NS + 6 * SNAP_NS)
+
+
+def test_signals_outside_the_episode_are_not_its_own() -> None:
+    (episode,) = joined([outcome()], [signal(3, signal="BREAK"), signal(5, signal="REJECT", episode_id="E9")])
+    assert (episode["signal"], episode["signal_ns"]) == (0, 0)
 
 
 def test_signals_go_to_their_own_episodes() -> None:
