@@ -33,9 +33,9 @@ from processors.engine.market_inputs import (
     StockTrades,
 )
 from processors.engine.session import roll_to
-from processors.engine.shapes import ASK, BID, CENT_MASK, DEPTH, TICK_MASK, Parameters
+from processors.engine.shapes import ASK, BID, CENT_MASK, DEPTH, TICK_MASK, Integers, Parameters, Scalars
 from processors.engine.state import Arrays
-from processors.engine.sweeps import extend_run
+from processors.engine.sweeps import ES, UNDERLYING, extend_run
 from processors.engine.tape import add_print
 
 FLOWS_PER_RECORD = 4 * DEPTH
@@ -46,15 +46,14 @@ ONE_VENUE = -1
 
 
 @kernel
-def advance_ofi(st: Arrays, bucket: int) -> None:
+def advance_ofi(s: Scalars, ring: Integers, bucket: int) -> None:
     """Clear the OFI buckets that lie between the newest and ``bucket``."""
-    s = st.scalars[0]
-    size = len(st.ofi_ring)
+    size = len(ring)
     if bucket <= s.ofi_bucket:
         return
     for b in range(max(s.ofi_bucket + 1, bucket - size + 1), bucket + 1):
-        st.ofi_ring[b % size, 0] = 0
-        st.ofi_ring[b % size, 1] = 0
+        ring[b % size, 0] = 0
+        ring[b % size, 1] = 0
     s.ofi_bucket = bucket
 
 
@@ -62,20 +61,20 @@ def advance_ofi(st: Arrays, bucket: int) -> None:
 def _read_group(st: Arrays, bucket: int, in_session: bool) -> None:
     """The group has ended: read mid, trading state and order flow imbalance off the book."""
     s = st.scalars[0]
-    bid = st.book_tick[BID, 0]
-    ask = st.book_tick[ASK, 0]
+    bid = s.book_tick[BID, 0]
+    ask = s.book_tick[ASK, 0]
     was_continuous = s.continuous == 1
     two_sided = MISSING not in (bid, ask) and bid < ask
     s.continuous = 1 if two_sided and in_session and s.trading == 1 else 0
     if two_sided:
         s.mid2 = bid + ask
     if s.end_valid == 1 and was_continuous and s.continuous == 1:
-        advance_ofi(st, bucket)
+        advance_ofi(s, st.ofi_ring, bucket)
         at = bucket % len(st.ofi_ring)
-        st.ofi_ring[at, 0] += ofi_at(st, 0)
+        st.ofi_ring[at, 0] += ofi_at(s, 0)
         for k in range(DEPTH):
-            st.ofi_ring[at, 1] += ofi_at(st, k)
-    copy_book(st.book_tick, st.book_size, st.end_tick, st.end_size)
+            st.ofi_ring[at, 1] += ofi_at(s, k)
+    copy_book(s.book_tick, s.book_size, s.end_tick, s.end_size)
     s.end_valid = 1
     s.group_open = 0
 
@@ -86,7 +85,7 @@ def end_time(st: Arrays, bucket: int, in_session: bool) -> None:
     s = st.scalars[0]
     if s.group_open == 1:
         _read_group(st, bucket, in_session)
-    flush_pending(st, bucket)
+    flush_pending(s, st.flow, bucket)
 
 
 @kernel
@@ -125,11 +124,11 @@ def apply_book(st: Arrays, p: Parameters, books: Books, i: int, bucket: int, in_
             s.book_valid = 0
         if s.book_valid == 1:
             if in_session and s.continuous == 1:
-                compare_books(st, bucket, books.tick[i], books.size[i])
+                compare_books(s, st.flow, bucket, books.tick[i], books.size[i])
         else:
             s.baseline_ts_ns = effective_ns
             s.end_valid = 0
-        copy_book(books.tick[i], books.size[i], st.book_tick, st.book_size)
+        copy_book(books.tick[i], books.size[i], s.book_tick, s.book_size)
         # an emptied or half-told book is no base for differences
         s.book_valid = 0 if books.action[i] == ACTION_CLEAR else 1
         s.book_ts_ns = effective_ns
@@ -158,15 +157,14 @@ def apply_trade(st: Arrays, p: Parameters, trades: Trades, i: int, bucket: int, 
     add_print(st.tape, bucket, tick & TICK_MASK, size, sign)
     if sign != 0:
         # SWEEP_MIN_VENUES concerns markets with several venues; CME is one
-        extend_run(st.sweeps, effective_ns, tick * size, sign, ONE_VENUE, p.sweep_gap_ns, p.sweep_min_amount, 0)
+        extend_run(st.sweeps[ES], effective_ns, tick * size, sign, ONE_VENUE, p.sweep_gap_ns, p.sweep_min_amount, 0)
         if s.continuous == 1:
-            add_pending(st, BID if sign < 0 else ASK, tick, size)
+            add_pending(s, BID if sign < 0 else ASK, tick, size)
 
 
 @kernel
-def apply_stock_quote(st: Arrays, quotes: StockQuotes, i: int) -> None:
+def apply_stock_quote(s: Scalars, quotes: StockQuotes, i: int) -> None:
     """Keep the underlying's best bid and offer."""
-    s = st.scalars[0]
     s.spy_bid_e4 = max(0, quotes.bid_e4[i])
     s.spy_ask_e4 = max(0, quotes.ask_e4[i])
     s.spy_ts_ns = quotes.effective_ns[i]
@@ -174,9 +172,8 @@ def apply_stock_quote(st: Arrays, quotes: StockQuotes, i: int) -> None:
 
 
 @kernel
-def _stock_aggressor(st: Arrays, p: Parameters, price_e4: int, now_ns: int) -> int:
+def _stock_aggressor(s: Scalars, p: Parameters, price_e4: int, now_ns: int) -> int:
     """1 at or above the offer, -1 at or below the bid, 0 between them or without a fresh quote (plan 5.2)."""
-    s = st.scalars[0]
     if s.spy_ts_ns == 0 or now_ns - s.spy_ts_ns > p.spot_stale_ns:
         return 0
     if s.spy_ask_e4 > 0 and price_e4 >= s.spy_ask_e4:
@@ -196,12 +193,12 @@ def apply_stock_trade(st: Arrays, p: Parameters, trades: StockTrades, i: int, bu
         return
     price_e4 = trades.price_e4[i]
     size = trades.size[i]
-    sign = _stock_aggressor(st, p, price_e4, effective_ns)
+    sign = _stock_aggressor(s, p, price_e4, effective_ns)
     landmarks.add_spy_trade(st.landmarks, p, effective_ns, price_e4, size)
     add_print(st.spy_tape, bucket, ((price_e4 + E4_PER_CENT // 2) // E4_PER_CENT) & CENT_MASK, size, sign)
     if sign != 0:
         extend_run(
-            st.spy_sweeps,
+            st.sweeps[UNDERLYING],
             effective_ns,
             price_e4 * size,
             sign,
@@ -213,9 +210,8 @@ def apply_stock_trade(st: Arrays, p: Parameters, trades: StockTrades, i: int, bu
 
 
 @kernel
-def apply_status(st: Arrays, statuses: Statuses, i: int) -> None:
+def apply_status(s: Scalars, statuses: Statuses, i: int) -> None:
     """Trading halts or goes on."""
-    s = st.scalars[0]
     instrument = statuses.instrument_id[i]
     if statuses.state[i] == UNCHANGED or (instrument > 0 and s.instrument_id > 0 and instrument != s.instrument_id):
         return
@@ -236,10 +232,9 @@ def apply_definition(st: Arrays, definitions: Definitions, i: int) -> None:
 
 
 @kernel
-def apply_request(st: Arrays, requests: Requests, i: int) -> None:
+def apply_request(s: Scalars, requests: Requests, i: int) -> None:
     """Add or remove a level set by hand."""
-    s = st.scalars[0]
     if requests.kind[i] == ADD_HOTZONE:
-        s.hotzone_count = add_hotzone(st.hotzones, s.hotzone_count, requests.price_e4[i])
+        s.hotzone_count = add_hotzone(s.hotzones, s.hotzone_count, requests.price_e4[i])
     elif requests.kind[i] == REMOVE_HOTZONE:
-        s.hotzone_count = remove_hotzone(st.hotzones, s.hotzone_count, requests.price_e4[i])
+        s.hotzone_count = remove_hotzone(s.hotzones, s.hotzone_count, requests.price_e4[i])

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from common.jit import kernel
 from processors.engine.flows import zone_depth
-from processors.engine.shapes import ASK, DEPTH_STEPS, DISTANCE_MIN, DISTANCES, Parameters
-from processors.engine.state import Arrays
+from processors.engine.shapes import ASK, DEPTH_STEPS, DISTANCE_MIN, DISTANCES, Parameters, Scalars
 
 _FINE = 512
 _COARSE = 8
@@ -45,48 +44,47 @@ def _up_to(tree: NDArray[np.int32], step: int) -> int:
 
 
 @kernel
-def clear_depths(st: Arrays) -> None:
+def clear_depths(s: Scalars, history: NDArray[np.int16]) -> None:
     """Forget every remembered depth."""
-    st.depth_history[:] = -1
-    st.depth_tree[:] = 0
-    st.depth_known[:] = 0
-    st.scalars[0].depth_count = 0
+    history[:] = -1
+    s.depth_tree[:] = 0
+    s.depth_known[:] = 0
+    s.depth_count = 0
 
 
 @kernel
-def remember_depths(st: Arrays, p: Parameters) -> None:
+def remember_depths(s: Scalars, history: NDArray[np.int16], p: Parameters) -> None:
     """Put this snap's zone depth at every distance in the place of the oldest."""
-    s = st.scalars[0]
-    at = s.depth_count % st.depth_history.shape[2]
+    at = s.depth_count % history.shape[2]
     for side in range(2):
         sign = 1 if side == ASK else -1
-        best = st.end_tick[side, 0]
+        best = s.end_tick[side, 0]
         for d in range(DISTANCES):
-            tree = st.depth_tree[side, d]
-            old = st.depth_history[side, d, at]
+            tree = s.depth_tree[side, d]
+            old = history[side, d, at]
             if old >= 0:
                 _count(tree, old, -1)
-                st.depth_known[side, d] -= 1
-            depth = zone_depth(st.end_tick, st.end_size, side, best + sign * (d - DISTANCE_MIN), p.zone_ticks)
+                s.depth_known[side, d] -= 1
+            depth = zone_depth(s.end_tick, s.end_size, side, best + sign * (d - DISTANCE_MIN), p.zone_ticks)
             step = -1
             if depth >= 0:
                 step = step_of(depth)
                 _count(tree, step, 1)
-                st.depth_known[side, d] += 1
-            st.depth_history[side, d, at] = np.int16(step)
+                s.depth_known[side, d] += 1
+            history[side, d, at] = np.int16(step)
     s.depth_count += 1
 
 
 @kernel
-def depth_rank(st: Arrays, p: Parameters, side: int, tick: int, depth: int) -> float:
+def depth_rank(s: Scalars, p: Parameters, side: int, tick: int, depth: int) -> float:
     """Share of the memory at this distance from the best price that was no deeper than ``depth`` (contracts); NaN
     with too little of it.
     """
     sign = 1 if side == ASK else -1
-    d = (tick - st.end_tick[side, 0]) * sign + DISTANCE_MIN
+    d = (tick - s.end_tick[side, 0]) * sign + DISTANCE_MIN
     if d < 0 or d >= DISTANCES:
         return np.nan
-    known = st.depth_known[side, d]
+    known = s.depth_known[side, d]
     if known < p.weak_min_snaps:
         return np.nan
-    return float(_up_to(st.depth_tree[side, d], step_of(depth)) / known)
+    return float(_up_to(s.depth_tree[side, d], step_of(depth)) / known)

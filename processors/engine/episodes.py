@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from common import schemas, topics
 from common.config import NS_PER_S
 from common.jit import kernel
-from processors.engine.shapes import PENDING, Parameters
-from processors.engine.state import Arrays
+from processors.engine.shapes import PENDING, Parameters, Scalars
 
 _RESULTS = schemas.load(topics.OUTCOMES).field("outcome_120s").symbols
 BREAK = _RESULTS.index("BREAK")
@@ -43,41 +42,42 @@ def _moved(distance: float, p: Parameters) -> bool:
 
 
 @kernel
-def goes_on(st: Arrays, p: Parameters, slot: int, spot: float, snap_ns: int) -> bool:
+def goes_on(s: Scalars, p: Parameters, slot: int, spot: float, snap_ns: int) -> bool:
     """True when an episode runs in ``slot`` and this snap does not end it: then tick, direction and price stay."""
-    if st.episode_open_ns[slot] == 0:
+    if s.episode_open_ns[slot] == 0:
         return False
-    distance = abs(spot - st.episode_price[slot])
-    absent = st.level_seen_ns[slot] != snap_ns - p.snap_ns
+    distance = abs(spot - s.episode_price[slot])
+    absent = s.level_seen_ns[slot] != snap_ns - p.snap_ns
     if absent or _moved(distance, p) or distance > p.monitor_band:
-        st.episode_open_ns[slot] = 0
+        s.episode_open_ns[slot] = 0
         return False
-    st.level_seen_ns[slot] = snap_ns
+    s.level_seen_ns[slot] = snap_ns
     return True
 
 
 @kernel
-def touch_level(st: Arrays, slot: int, price: float, spot: float, touch: float, snap_ns: int) -> None:
+def touch_level(
+    s: Scalars, outcomes: NDArray[np.void], slot: int, price: float, spot: float, touch: float, snap_ns: int
+) -> None:
     """Open an episode of the level in ``slot`` when spot is within ``touch`` USD of its price and trading goes on."""
-    if within(abs(spot - price), touch) and st.scalars[0].trading == 1:
-        _open_episode(st, slot, price, spot, snap_ns)
+    if within(abs(spot - price), touch) and s.trading == 1:
+        _open_episode(s, outcomes, slot, price, spot, snap_ns)
 
 
 @kernel
-def _open_episode(st: Arrays, slot: int, price: float, spot: float, snap_ns: int) -> None:
-    s = st.scalars[0]
+def _open_episode(s: Scalars, outcomes: NDArray[np.void], slot: int, price: float, spot: float, snap_ns: int) -> None:
     if s.outcome_count == PENDING:
         return
-    st.episode_open_ns[slot] = snap_ns
-    st.episode_count[slot] += 1
-    st.episode_price[slot] = price
-    awaited = st.outcomes[s.outcome_count]
+    s.episode_open_ns[slot] = snap_ns
+    s.episode_count[slot] += 1
+    s.episode_price[slot] = price
+    awaited = outcomes[s.outcome_count]
     s.outcome_count += 1
     awaited.session_date = s.session_date
-    awaited.kind = st.level_kind[slot]
-    awaited.key = st.level_key[slot]
-    awaited.number = st.episode_count[slot]
-    awaited.direction = st.level_direction[slot]
+    awaited.kind = s.level_kind[slot]
+    awaited.key = s.level_key[slot]
+    awaited.number = s.episode_count[slot]
+    awaited.direction = s.level_direction[slot]
     awaited.price = price
     awaited.spot = spot
     awaited.touch_ns = snap_ns
@@ -106,18 +106,19 @@ def _keep(outcomes: NDArray[np.void], source: int, place: int) -> None:
 
 
 @kernel
-def settle_outcomes(st: Arrays, p: Parameters, spot: float, snap_ns: int, rows: NDArray[np.void], at: int) -> int:
+def settle_outcomes(
+    s: Scalars, outcomes: NDArray[np.void], p: Parameters, spot: float, snap_ns: int, rows: NDArray[np.void], at: int
+) -> int:
     """Write the outcomes that this snap's spot makes known into ``rows`` (OUTCOME) from ``at`` on; returns the next
     free place. The caller keeps room for PENDING of them.
     """
-    s = st.scalars[0]
     left = 0
     for n in range(s.outcome_count):
-        awaited = st.outcomes[n]
+        awaited = outcomes[n]
         after_ns = snap_ns - awaited.touch_ns
         passed = after_ns > 0 and after_ns <= HORIZONS_NS[2] and _moved(abs(spot - awaited.price), p)
         if not passed and after_ns < HORIZONS_NS[2]:
-            _keep(st.outcomes, n, left)
+            _keep(outcomes, n, left)
             left += 1
             continue
         if passed:
@@ -133,18 +134,17 @@ def settle_outcomes(st: Arrays, p: Parameters, spot: float, snap_ns: int, rows: 
 
 
 @kernel
-def censor_outcomes(st: Arrays, snap_ns: int, rows: NDArray[np.void], at: int) -> int:
+def censor_outcomes(s: Scalars, outcomes: NDArray[np.void], snap_ns: int, rows: NDArray[np.void], at: int) -> int:
     """Nothing more will be seen of spot (halt, close): write what is awaited, horizons that have passed as CHOP, the
     others CENSORED; close every episode. Returns the next free place.
     """
-    s = st.scalars[0]
     for n in range(s.outcome_count):
-        awaited = st.outcomes[n]
+        awaited = outcomes[n]
         row = rows[at]
         at += 1
         _write(awaited, row, snap_ns)
         for k in range(3):
             row.result[k] = CHOP if snap_ns - awaited.touch_ns >= HORIZONS_NS[k] else CENSORED
     s.outcome_count = 0
-    st.episode_open_ns[:] = 0
+    s.episode_open_ns[:] = 0
     return at

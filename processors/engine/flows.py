@@ -9,55 +9,64 @@ leaves the window, so they are exact.
 from __future__ import annotations
 
 from common.jit import kernel
-from processors.engine.shapes import ADDED, ASK, BID, CANCELED, DEPTH, FILLED, HIDDEN, TICK_MASK, TICKS, Integers
-from processors.engine.state import Arrays
-from processors.engine.window import add
+from processors.engine.shapes import (
+    ADDED,
+    ASK,
+    BID,
+    CANCELED,
+    DEPTH,
+    FILLED,
+    HIDDEN,
+    TICK_MASK,
+    TICKS,
+    Integers,
+    Scalars,
+)
+from processors.engine.window import WindowedSums, add
 
 MISSING = -(2**31)
 
 
 @kernel
-def add_pending(st: Arrays, side: int, tick: int, size: int) -> None:
+def add_pending(s: Scalars, side: int, tick: int, size: int) -> None:
     """Remember volume that traded against resting orders of ``side`` at this ts_event."""
-    s = st.scalars[0]
     key = side * TICKS + (tick & TICK_MASK)
-    if st.pending[key] < 0:
-        st.pending_key[s.pending_count] = key
+    if s.pending[key] < 0:
+        s.pending_key[s.pending_count] = key
         s.pending_count += 1
-        st.pending[key] = 0
-    st.pending[key] += size
+        s.pending[key] = 0
+    s.pending[key] += size
 
 
 @kernel
-def flush_pending(st: Arrays, bucket: int) -> None:
+def flush_pending(s: Scalars, flow: WindowedSums, bucket: int) -> None:
     """The ts_event is over: traded volume that no lost depth explains was hidden or replenished at once."""
-    s = st.scalars[0]
     for n in range(s.pending_count):
-        key = st.pending_key[n]
-        left = st.pending[key]
+        key = s.pending_key[n]
+        left = s.pending[key]
         if left > 0:
-            add(st.flow, bucket, key, HIDDEN, left)
-        st.pending[key] = -1
+            add(flow, bucket, key, HIDDEN, left)
+        s.pending[key] = -1
     s.pending_count = 0
 
 
 @kernel
-def _change(st: Arrays, bucket: int, side: int, tick: int, delta: int) -> None:
+def _change(s: Scalars, flow: WindowedSums, bucket: int, side: int, tick: int, delta: int) -> None:
     key = side * TICKS + (tick & TICK_MASK)
     if delta > 0:
-        add(st.flow, bucket, key, ADDED, delta)
+        add(flow, bucket, key, ADDED, delta)
         return
     lost = -delta
-    filled = min(lost, max(st.pending[key], 0))
+    filled = min(lost, max(s.pending[key], 0))
     if filled > 0:
-        st.pending[key] -= filled
-        add(st.flow, bucket, key, FILLED, filled)
+        s.pending[key] -= filled
+        add(flow, bucket, key, FILLED, filled)
     if lost > filled:
-        add(st.flow, bucket, key, CANCELED, lost - filled)
+        add(flow, bucket, key, CANCELED, lost - filled)
 
 
 @kernel
-def compare_books(st: Arrays, bucket: int, new_tick: Integers, new_size: Integers) -> None:
+def compare_books(s: Scalars, flow: WindowedSums, bucket: int, new_tick: Integers, new_size: Integers) -> None:
     """Count the changes from the state's last book to a new one. ``new_*`` int64[2, DEPTH], MISSING beyond the
     levels.
     """
@@ -65,12 +74,12 @@ def compare_books(st: Arrays, bucket: int, new_tick: Integers, new_size: Integer
         sign = 1 if side == ASK else -1  # ticks times sign rise from the best price outwards
         same = True
         for k in range(DEPTH):
-            if st.book_tick[side, k] != new_tick[side, k] or st.book_size[side, k] != new_size[side, k]:
+            if s.book_tick[side, k] != new_tick[side, k] or s.book_size[side, k] != new_size[side, k]:
                 same = False
                 break
         if same:
             continue
-        old_last = st.book_tick[side, DEPTH - 1]
+        old_last = s.book_tick[side, DEPTH - 1]
         new_last = new_tick[side, DEPTH - 1]
         limit = 2**40  # outermost tick (times sign) visible in both books
         if old_last != MISSING:
@@ -80,7 +89,7 @@ def compare_books(st: Arrays, bucket: int, new_tick: Integers, new_size: Integer
         a = 0
         b = 0
         while True:
-            old_at = st.book_tick[side, a] * sign if a < DEPTH and st.book_tick[side, a] != MISSING else 2**41
+            old_at = s.book_tick[side, a] * sign if a < DEPTH and s.book_tick[side, a] != MISSING else 2**41
             new_at = new_tick[side, b] * sign if b < DEPTH and new_tick[side, b] != MISSING else 2**41
             at = min(old_at, new_at)
             if at > limit:
@@ -90,10 +99,10 @@ def compare_books(st: Arrays, bucket: int, new_tick: Integers, new_size: Integer
                 delta += new_size[side, b]
                 b += 1
             if old_at == at:
-                delta -= st.book_size[side, a]
+                delta -= s.book_size[side, a]
                 a += 1
             if delta != 0:
-                _change(st, bucket, side, at * sign, delta)
+                _change(s, flow, bucket, side, at * sign, delta)
 
 
 @kernel
@@ -106,26 +115,26 @@ def copy_book(ticks: Integers, sizes: Integers, to_ticks: Integers, to_sizes: In
 
 
 @kernel
-def ofi_at(st: Arrays, k: int) -> int:
+def ofi_at(s: Scalars, k: int) -> int:
     """Order flow imbalance of book level ``k`` between the last group end and the book now (Cont, Kukanov, Stoikov
     2014, eq. 4).
     """
     total = 0
-    old, new = st.end_tick[BID, k], st.book_tick[BID, k]
+    old, new = s.end_tick[BID, k], s.book_tick[BID, k]
     if new >= old:
-        total += st.book_size[BID, k]
+        total += s.book_size[BID, k]
     if new <= old:
-        total -= st.end_size[BID, k]
+        total -= s.end_size[BID, k]
     # a missing ask is infinitely far, a missing bid (the sentinel is negative) already is
-    old, new = st.end_tick[ASK, k], st.book_tick[ASK, k]
+    old, new = s.end_tick[ASK, k], s.book_tick[ASK, k]
     if old == MISSING:
         old = 2**40
     if new == MISSING:
         new = 2**40
     if new <= old:
-        total -= st.book_size[ASK, k]
+        total -= s.book_size[ASK, k]
     if new >= old:
-        total += st.end_size[ASK, k]
+        total += s.end_size[ASK, k]
     return total
 
 

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.jit import kernel
-
-HOTZONES = 64
+from processors.engine.shapes import HOTZONES
 
 
 def configured(prices: Sequence[float]) -> tuple[NDArray[np.int64], int]:

@@ -113,7 +113,7 @@ def _snaps_before(
             emit_snap(st, p, snap_ns, out.features, out.outcomes, out.flow, out.written, scratch)
             s.next_snap_ns += p.snap_ns
             if s.next_snap_ns > s.session_close_ns:
-                out.written[1] = censor_outcomes(st, snap_ns, out.outcomes, out.written[1])
+                out.written[1] = censor_outcomes(s, st.outcomes, snap_ns, out.outcomes, out.written[1])
         elif s.session + 1 < len(sessions[1]):
             s.next_snap_ns = (sessions[1][s.session + 1] // p.snap_ns + 1) * p.snap_ns
         else:
@@ -196,22 +196,22 @@ def _apply(
     elif kind == _TRADE:
         apply_trade(st, p, inputs.trades, i, bucket, open_now)
     elif kind == _STOCK_QUOTE:
-        apply_stock_quote(st, inputs.stock_quotes, i)
+        apply_stock_quote(s, inputs.stock_quotes, i)
     elif kind == _STOCK_TRADE:
         apply_stock_trade(st, p, inputs.stock_trades, i, bucket, open_now)
     elif kind == _OPTION_QUOTE:
         apply_quote(st.options, p, inputs.option_quotes, i)
     elif kind == _OPTION_TRADE:
         if open_now:
-            apply_option_trade(st.options, p, inputs.option_trades, i, bucket, spot_at(st, p, now_ns), s.session_days)
+            apply_option_trade(st.options, p, inputs.option_trades, i, bucket, spot_at(s, p, now_ns), s.session_days)
     elif kind == _GREEKS:
         apply_greeks(st.options, p, inputs.greeks, i)
     elif kind == _STATUS:
-        apply_status(st, inputs.statuses, i)
+        apply_status(s, inputs.statuses, i)
     elif kind == _DEFINITION:
         apply_definition(st, inputs.definitions, i)
     elif kind == _REQUEST:
-        apply_request(st, inputs.requests, i)
+        apply_request(s, inputs.requests, i)
 
 
 @kernel

@@ -9,7 +9,7 @@ from processors.engine.levels import forget_levels
 from processors.engine.scales import restart_scales
 from processors.engine.shapes import SessionTable
 from processors.engine.state import Arrays
-from processors.engine.sweeps import clear_sweeps
+from processors.engine.sweeps import ES, UNDERLYING, clear_sweeps
 from processors.engine.window import clear
 
 _DAY_NS = 86_400_000_000_000
@@ -21,10 +21,10 @@ def _forget_market(st: Arrays) -> None:
     s = st.scalars[0]
     clear(st.flow)
     clear(st.tape)
-    clear_sweeps(st.sweeps)
+    clear_sweeps(st.sweeps[ES])
     st.ofi_ring[:] = 0
     st.volume_ring[:] = 0
-    clear_depths(st)
+    clear_depths(s, st.depth_history)
     s.mid_count = 0
     s.volume_count = 0
     s.continuous = 0
@@ -42,16 +42,16 @@ def begin_session(st: Arrays, session: int, sessions: SessionTable) -> None:
     s.session_days = s.session_close_ns // _DAY_NS
     _forget_market(st)
     clear(st.spy_tape)
-    clear_sweeps(st.spy_sweeps)
+    clear_sweeps(st.sweeps[UNDERLYING])
     s.gap_ts_ns = 0
     s.volume = 0
     s.delta = 0
-    forget_levels(st)
+    forget_levels(s)
     s.outcome_count = 0
-    st.episode_open_ns[:] = 0
-    st.episode_count[:] = 0
+    s.episode_open_ns[:] = 0
+    s.episode_count[:] = 0
     s.instrument_fixed = 0
-    restart_scales(st)
+    restart_scales(s)
     landmarks.begin_session(st.landmarks, sessions[3][session], sessions[4][session])
     options.begin_session(st.options, s.session_open_ns)
 

@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.config import MOST_HOTZONES
+
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Parameters = Any
 """One record of :data:`processors.engine.parameters.PARAMETERS`; Numba reads its fields as attributes."""
+Scalars = Any
+"""The record of :data:`processors.engine.state.SCALARS`."""
 SessionTable = tuple[Integers, Integers, Integers, Integers, Integers]
 """Date, open and close of the sessions, and open and close of the NYSE's regular hours (0 without)."""
 
@@ -35,6 +39,7 @@ DEPTH_STEPS = 1024
 """Steps that remembered zone depths are counted in (:mod:`processors.engine.depths`)."""
 SWEEPS = 256
 LEVELS = 512
+HOTZONES = MOST_HOTZONES
 PENDING = 1024
 """Episodes whose outcome is not known yet."""
 DAY_PARTS = 48

@@ -11,6 +11,7 @@ from common.jit import kernel
 from processors.engine import fuel, landmarks
 from processors.engine.apply import advance_ofi
 from processors.engine.barrier import NEUTRAL, classify, replenishment
+from processors.engine.contracts import OptionArrays
 from processors.engine.depths import depth_rank, remember_depths
 from processors.engine.episodes import censor_outcomes, goes_on, settle_outcomes, touch_level
 from processors.engine.flows import MISSING, zone_depth
@@ -30,13 +31,14 @@ from processors.engine.shapes import (
     TICKS,
     Integers,
     Parameters,
+    Scalars,
 )
 from processors.engine.spot import HELD, ask_at, bid_at, quote_is_fresh, sample_ratio, spot_at
 from processors.engine.state import Arrays
-from processors.engine.sweeps import largest_sweep
+from processors.engine.sweeps import ES, UNDERLYING, largest_sweep
 from processors.engine.tape import mid_slope, push_mid, volume_near
 from processors.engine.universe import CANDIDATES, NearLevels, list_levels, reorder, room
-from processors.engine.window import expire
+from processors.engine.window import WindowedSums, expire
 
 WARMING_UP, ES_STALE, SPY_STALE, OPTIONS_STALE = 1, 2, 4, 8
 GAP, HALTED, ZONE_NOT_VISIBLE, FUEL_ABSENT, RATIO_HELD, GAMMA_IMPLIED = 16, 32, 64, 128, 256, 512
@@ -86,12 +88,12 @@ def new_scratch() -> Scratch:
 
 
 @kernel
-def _sweep(st: Arrays, p: Parameters, snap_ns: int) -> tuple[int, float]:
+def _sweep(sweeps: NDArray[np.void], p: Parameters, snap_ns: int) -> tuple[int, float]:
     """Side and notional (USD) of the larger of both markets' largest sweeps."""
     after_ns = snap_ns - p.tape_window_ns
-    side, amount = largest_sweep(st.sweeps, after_ns, p.sweep_min_amount, 0)
+    side, amount = largest_sweep(sweeps[ES], after_ns, p.sweep_min_amount, 0)
     notional = amount * p.dollars_per_amount
-    spy_side, spy_amount = largest_sweep(st.spy_sweeps, after_ns, p.sweep_min_notional_e4, p.sweep_min_venues)
+    spy_side, spy_amount = largest_sweep(sweeps[UNDERLYING], after_ns, p.sweep_min_notional_e4, p.sweep_min_venues)
     spy_notional = spy_amount / 10_000.0
     if spy_notional > notional:
         return spy_side, spy_notional
@@ -99,9 +101,8 @@ def _sweep(st: Arrays, p: Parameters, snap_ns: int) -> tuple[int, float]:
 
 
 @kernel
-def _fuel_available(st: Arrays, p: Parameters, snap_ns: int) -> bool:
+def _fuel_available(o: Any, p: Parameters, snap_ns: int) -> bool:
     """True while option records come and a priced trade within W_g, or a snapshot that is not too old, is known."""
-    o = st.options.scalars[0]
     if o.last_event_ns == 0 or snap_ns - o.last_event_ns > p.options_stale_ns:
         return False
     priced = o.priced_ts_ns > 0 and snap_ns - o.priced_ts_ns < p.fuel_snaps * p.snap_ns
@@ -109,9 +110,9 @@ def _fuel_available(st: Arrays, p: Parameters, snap_ns: int) -> bool:
 
 
 @kernel
-def _bits(st: Arrays, p: Parameters, snap_ns: int, ratio_state: int, spy_fresh: bool, fuel_available: bool) -> int:
-    s = st.scalars[0]
-    o = st.options.scalars[0]
+def _bits(
+    s: Scalars, o: Any, p: Parameters, snap_ns: int, ratio_state: int, spy_fresh: bool, fuel_available: bool
+) -> int:
     bits = 0
     warm_ns = max(p.flow_window_ns, p.tape_window_ns)
     if snap_ns - max(s.session_open_ns, s.baseline_ts_ns) < warm_ns:
@@ -136,12 +137,11 @@ def _bits(st: Arrays, p: Parameters, snap_ns: int, ratio_state: int, spy_fresh: 
 
 
 @kernel
-def _volume_in_window(st: Arrays) -> int:
+def _volume_in_window(s: Scalars, ring: Integers) -> int:
     """Contracts traded within the tape's window; remembers this snap's volume for the next ones."""
-    s = st.scalars[0]
-    at = s.volume_count % len(st.volume_ring)
-    before = st.volume_ring[at] if s.volume_count >= len(st.volume_ring) else 0
-    st.volume_ring[at] = s.volume
+    at = s.volume_count % len(ring)
+    before = ring[at] if s.volume_count >= len(ring) else 0
+    ring[at] = s.volume
     s.volume_count += 1
     return int(s.volume - before)
 
@@ -149,33 +149,33 @@ def _volume_in_window(st: Arrays) -> int:
 @kernel
 def _moment(st: Arrays, p: Parameters, snap_ns: int) -> Moment:
     s = st.scalars[0]
-    ratio_state = sample_ratio(st, p, snap_ns)
-    spot = spot_at(st, p, snap_ns)
+    ratio_state = sample_ratio(s, st.landmarks, p, snap_ns)
+    spot = spot_at(s, p, snap_ns)
     fuel.refresh(st.options, p, snap_ns, spot)
-    available = _fuel_available(st, p, snap_ns)
-    spy_fresh = quote_is_fresh(st, p, snap_ns)
+    available = _fuel_available(st.options.scalars[0], p, snap_ns)
+    spy_fresh = quote_is_fresh(s, p, snap_ns)
     tick_dollars = p.tick_size / s.ratio
-    bid_size = st.end_size[BID, 0] if st.end_tick[BID, 0] != MISSING else 0
-    ask_size = st.end_size[ASK, 0] if st.end_tick[ASK, 0] != MISSING else 0
+    bid_size = s.end_size[BID, 0] if s.end_tick[BID, 0] != MISSING else 0
+    ask_size = s.end_size[ASK, 0] if s.end_tick[ASK, 0] != MISSING else 0
     ofi = 0
     ofi_multi = 0
     for b in range(len(st.ofi_ring)):
         ofi += st.ofi_ring[b, 0]
         ofi_multi += st.ofi_ring[b, 1]
-    velocity = mid_slope(st) * 0.5 * tick_dollars / p.snap_s
+    velocity = mid_slope(s, st.mid_ring) * 0.5 * tick_dollars / p.snap_s
     if s.continuous == 1:
-        remember_depths(st, p)
-        sample_scales(st, p, snap_ns, _volume_in_window(st), velocity)
-    scale_depth, scale_volume, scale_velocity = scale_factors(st, p, snap_ns)
-    sweep_side, sweep_notional = _sweep(st, p, snap_ns)
+        remember_depths(s, st.depth_history, p)
+        sample_scales(s, p, snap_ns, _volume_in_window(s, st.volume_ring), velocity)
+    scale_depth, scale_volume, scale_velocity = scale_factors(s, p, snap_ns)
+    sweep_side, sweep_notional = _sweep(st.sweeps, p, snap_ns)
     return Moment(
         spot,
-        bid_at(st, p, snap_ns),
-        ask_at(st, p, snap_ns),
+        bid_at(s, p, snap_ns),
+        ask_at(s, p, snap_ns),
         max(p.touch_band, tick_dollars),
         max(1, int(np.floor(p.tape_band / tick_dollars + 1e-9))),
         spy_fresh,
-        _bits(st, p, snap_ns, ratio_state, spy_fresh, available),
+        _bits(s, st.options.scalars[0], p, snap_ns, ratio_state, spy_fresh, available),
         ratio_state,
         ofi,
         ofi_multi,
@@ -191,9 +191,8 @@ def _moment(st: Arrays, p: Parameters, snap_ns: int) -> Moment:
 
 
 @kernel
-def _write_barrier(st: Arrays, p: Parameters, m: Moment, row: Any, tick: int, direction: int) -> bool:
+def _write_barrier(s: Scalars, flow: Integers, p: Parameters, m: Moment, row: Any, tick: int, direction: int) -> bool:
     """The zone's flows and state; returns whether it is wholly visible."""
-    s = st.scalars[0]
     side = BID if direction == SUPPORT else ASK
     added = 0
     canceled = 0
@@ -201,15 +200,15 @@ def _write_barrier(st: Arrays, p: Parameters, m: Moment, row: Any, tick: int, di
     hidden = 0
     for t in range(tick - p.zone_ticks, tick + p.zone_ticks + 1):
         key = side * TICKS + (t & TICK_MASK)
-        added += st.flow.total[key, ADDED]
-        canceled += st.flow.total[key, CANCELED]
-        filled += st.flow.total[key, FILLED]
-        hidden += st.flow.total[key, HIDDEN]
-    depth = zone_depth(st.end_tick, st.end_size, side, tick, p.zone_ticks)
+        added += flow[key, ADDED]
+        canceled += flow[key, CANCELED]
+        filled += flow[key, FILLED]
+        hidden += flow[key, HIDDEN]
+    depth = zone_depth(s.end_tick, s.end_size, side, tick, p.zone_ticks)
     visible = depth >= 0
     rank = np.nan
     if visible and s.continuous == 1:
-        rank = depth_rank(st, p, side, tick, depth)
+        rank = depth_rank(s, p, side, tick, depth)
     churn = added + canceled + filled
     row.barrier_state = classify(p, added, canceled, filled, hidden, rank, m.scale_depth) if visible else NEUTRAL
     row.barrier_delta_liq = added - canceled - filled
@@ -222,9 +221,9 @@ def _write_barrier(st: Arrays, p: Parameters, m: Moment, row: Any, tick: int, di
     row.barrier_depth = max(depth, 0)
     row.barrier_visible = visible
     row.barrier_confidence = min(1.0, churn / p.barrier_confidence_churn) if visible else 0.0
-    best = st.end_tick[side, 0]
+    best = s.end_tick[side, 0]
     row.barrier_defending_px = best * p.tick_size / s.ratio if best != MISSING else np.nan
-    row.barrier_defending_sz = st.end_size[side, 0] if best != MISSING else -1
+    row.barrier_defending_sz = s.end_size[side, 0] if best != MISSING else -1
     row.barrier_depth_rank = rank
     row.queue_imbalance = m.queue_imbalance
     row.ofi = m.ofi
@@ -241,8 +240,10 @@ def _imbalance(bought: int, sold: int) -> float:
 
 
 @kernel
-def _write_tape(st: Arrays, p: Parameters, m: Moment, row: Any, tick: int, price: float) -> None:
-    bought, sold, unsigned = volume_near(st.tape, tick, m.tape_band, TICK_MASK)
+def _write_tape(
+    tape: WindowedSums, spy_tape: WindowedSums, p: Parameters, m: Moment, row: Any, tick: int, price: float
+) -> None:
+    bought, sold, unsigned = volume_near(tape, tick, m.tape_band, TICK_MASK)
     row.tape_imbalance = _imbalance(bought, sold)
     row.tape_buy_vol = bought
     row.tape_sell_vol = sold
@@ -252,28 +253,27 @@ def _write_tape(st: Arrays, p: Parameters, m: Moment, row: Any, tick: int, price
     row.tape_sweep_notional = m.sweep_notional
     row.tape_confidence = min(1.0, (bought + sold) / p.tape_confidence_volume)
     row.tape_volume = bought + sold + unsigned
-    row.cumulative_delta = st.scalars[0].delta
     row.tape_spy_buy_vol = -1
     row.tape_spy_sell_vol = -1
     row.tape_spy_imbalance = np.nan
     if m.spy_fresh:
         cents = int(np.floor(price * _CENTS + 0.5))
         band = int(np.floor(p.tape_band * _CENTS + 1e-9))
-        bought, sold, unsigned = volume_near(st.spy_tape, cents, band, CENT_MASK)
+        bought, sold, unsigned = volume_near(spy_tape, cents, band, CENT_MASK)
         row.tape_spy_buy_vol = bought
         row.tape_spy_sell_vol = sold
         row.tape_spy_imbalance = _imbalance(bought, sold)
 
 
 @kernel
-def _write_fuel(st: Arrays, p: Parameters, m: Moment, row: Any, price: float, snap_ns: int) -> None:
-    o = st.options.scalars[0]
+def _write_fuel(op: OptionArrays, p: Parameters, m: Moment, row: Any, price: float, snap_ns: int) -> None:
+    o = op.scalars[0]
     row.fuel_effect = 0
     row.fuel_available = m.fuel_available
     row.fuel_net_dealer_gamma = np.nan
     row.fuel_confidence = 0.0
     if m.fuel_available:
-        gamma, contracts = fuel.near(st.options, p, price)
+        gamma, contracts = fuel.near(op, p, price)
         row.fuel_net_dealer_gamma = gamma
         row.fuel_effect = fuel.effect(p, gamma)
         row.fuel_confidence = fuel.confidence(p, contracts)
@@ -328,8 +328,8 @@ def _write_row(
     s = st.scalars[0]
     slot = scratch.slots[level]
     price = scratch.near.prices[level]
-    tick = st.level_tick[slot]
-    direction = st.level_direction[slot]
+    tick = s.level_tick[slot]
+    direction = s.level_direction[slot]
     row.ts_event_ns = snap_ns
     row.session_date = s.session_date
     row.spot = m.spot
@@ -343,15 +343,16 @@ def _write_row(
     row.distance = abs(m.spot - price)
     row.ratio = s.ratio
     row.ratio_state = m.ratio_state
-    visible = _write_barrier(st, p, m, row, tick, direction)
-    _write_tape(st, p, m, row, tick, price)
-    _write_fuel(st, p, m, row, price, snap_ns)
+    visible = _write_barrier(s, st.flow.total, p, m, row, tick, direction)
+    _write_tape(st.tape, st.spy_tape, p, m, row, tick, price)
+    row.cumulative_delta = s.delta
+    _write_fuel(st.options, p, m, row, price, snap_ns)
     _write_runway(p, m, row, scratch.near, level, count)
     row.episode = -1
     row.episode_touches = -1
-    if st.episode_open_ns[slot] != 0:
-        row.episode = st.episode_count[slot]
-        row.episode_touches = st.episode_count[slot] - 1
+    if s.episode_open_ns[slot] != 0:
+        row.episode = s.episode_count[slot]
+        row.episode_touches = s.episode_count[slot] - 1
     bits = m.bits if visible else m.bits | ZONE_NOT_VISIBLE
     row.validity_bits = bits
     row.actionable = (bits & BLOCKING) == 0
@@ -379,30 +380,30 @@ def emit_snap(
     expire(st.tape, bucket - p.tape_snaps + 1)
     expire(st.spy_tape, bucket - p.tape_snaps + 1)
     fuel.expire_windows(st.options, p, bucket)
-    advance_ofi(st, bucket)
+    advance_ofi(s, st.ofi_ring, bucket)
     landmarks.refresh(st.landmarks, p, bucket)
     if s.mid2 == 0:
         return
     if snap_ns - s.book_ts_ns > p.pause_ns:
         s.mid_count = 0
-        written[1] = censor_outcomes(st, snap_ns, outcomes, written[1])
+        written[1] = censor_outcomes(s, st.outcomes, snap_ns, outcomes, written[1])
         return
-    push_mid(st)
+    push_mid(s, st.mid_ring)
     m = _moment(st, p, snap_ns)
     if s.trading == 0:
-        written[1] = censor_outcomes(st, snap_ns, outcomes, written[1])
+        written[1] = censor_outcomes(s, st.outcomes, snap_ns, outcomes, written[1])
     else:
-        written[1] = settle_outcomes(st, p, m.spot, snap_ns, outcomes, written[1])
+        written[1] = settle_outcomes(s, st.outcomes, p, m.spot, snap_ns, outcomes, written[1])
     near = scratch.near
-    count = list_levels(st.landmarks, st.options, p, st.hotzones, s.hotzone_count, m.spot, s.ratio, near)
+    count = list_levels(st.landmarks, st.options, p, s.hotzones, s.hotzone_count, m.spot, s.ratio, near)
     for level in range(count):
-        slot = level_slot(st, near.kinds[level], near.keys[level])
+        slot = level_slot(s, near.kinds[level], near.keys[level])
         scratch.slots[level] = slot
-        if goes_on(st, p, slot, m.spot, snap_ns):
-            near.prices[level] = st.episode_price[slot]
+        if goes_on(s, p, slot, m.spot, snap_ns):
+            near.prices[level] = s.episode_price[slot]
             continue
-        move_level(st, p, slot, near.prices[level], m.spot, m.touch, snap_ns)
-        touch_level(st, slot, near.prices[level], m.spot, m.touch, snap_ns)
+        move_level(s, p, slot, near.prices[level], m.spot, m.touch, snap_ns)
+        touch_level(s, st.outcomes, slot, near.prices[level], m.spot, m.touch, snap_ns)
     reorder(near, scratch.slots, count)
     for level in range(count):
         if abs(m.spot - near.prices[level]) <= p.monitor_band:

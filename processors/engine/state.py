@@ -33,15 +33,16 @@ from processors.engine.shapes import (
     DEPTH,
     DEPTH_STEPS,
     DISTANCES,
+    HOTZONES,
     LEVELS,
     PENDING,
     TICKS,
     SessionTable,
 )
-from processors.engine.sweeps import Sweeps, no_sweeps
+from processors.engine.sweeps import SWEEPS_OF
 from processors.engine.window import WindowedSums
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 _FLOW_CAPACITY = 4096
 _TAPE_CAPACITY = 1024
@@ -92,6 +93,26 @@ SCALARS = np.dtype(
         ("norm_speed", np.float64),  # recent mean absolute velocity, USD per s
         ("part_samples", np.int64),  # snaps of the running part of the day
         ("part_volume", np.float64),  # their volume per W_t, added up
+        ("book_tick", np.int64, (2, DEPTH)),  # last book record; ABSENT beyond its levels
+        ("book_size", np.int64, (2, DEPTH)),
+        ("end_tick", np.int64, (2, DEPTH)),  # book at the last group end
+        ("end_size", np.int64, (2, DEPTH)),
+        ("pending", np.int64, (2 * TICKS,)),  # volume of this ts_event no lost depth explains yet; -1 when none traded
+        ("pending_key", np.int64, (2 * TICKS,)),  # which of them are not -1
+        ("depth_tree", np.int32, (2, DISTANCES, DEPTH_STEPS)),  # steps in the depth history, as Fenwick trees
+        ("depth_known", np.int64, (2, DISTANCES)),  # entries of it that are not -1
+        ("level_kind", np.int64, (LEVELS,)),  # levels of the session, in order of appearance
+        ("level_key", np.int64, (LEVELS,)),
+        ("level_tick", np.int64, (LEVELS,)),
+        ("level_direction", np.int64, (LEVELS,)),
+        ("level_seen_ns", np.int64, (LEVELS,)),
+        ("level_head", np.int64, (LEVELS,)),  # first slot of each hash chain plus one; 0 for an empty chain
+        ("level_next", np.int64, (LEVELS,)),  # next slot of the chain plus one; 0 at its end
+        ("episode_open_ns", np.int64, (LEVELS,)),  # first touch of the running episode; 0 outside
+        ("episode_count", np.int64, (LEVELS,)),  # episodes of the session so far
+        ("episode_price", np.float64, (LEVELS,)),  # price that the running episode keeps
+        ("hotzones", np.int64, (HOTZONES,)),  # prices set by hand, 0.0001 USD, ascending
+        ("day_volume", np.float64, (DAY_PARTS,)),  # usual volume per W_t in each half hour; 0 unknown
     ],
     align=True,
 )
@@ -120,36 +141,15 @@ class Arrays(NamedTuple):
     """The state's arrays. Shapes are fixed but for the logs of windowed sums and the contracts, which double."""
 
     scalars: NDArray[np.void]  # SCALARS[1]
-    book_tick: NDArray[np.int64]  # [2, DEPTH] last book record; ABSENT beyond its levels
-    book_size: NDArray[np.int64]
-    end_tick: NDArray[np.int64]  # [2, DEPTH] book at the last group end
-    end_size: NDArray[np.int64]
-    pending: NDArray[np.int64]  # [2 * TICKS] volume of this ts_event no lost depth explains yet; -1 when none traded
-    pending_key: NDArray[np.int64]  # [2 * TICKS] which of them are not -1
+    sweeps: NDArray[np.void]  # SWEEPS_OF[2] of ES (ticks times contracts), of the underlying (0.0001 USD times shares)
     flow: WindowedSums  # [2 * TICKS, 4] over W_b: ADDED, CANCELED, FILLED, HIDDEN per side and tick
     tape: WindowedSums  # [TICKS, 3] over W_t: BOUGHT, SOLD, UNSIGNED contracts per tick
     spy_tape: WindowedSums  # [CENTS, 3] over W_t: BOUGHT, SOLD, UNSIGNED shares of the underlying per cent
-    sweeps: Sweeps  # amounts: ticks times contracts
-    spy_sweeps: Sweeps  # amounts: 0.0001 USD times shares
     ofi_ring: NDArray[np.int64]  # [flow_snaps, 2] best price and all levels, per bucket
     mid_ring: NDArray[np.int64]  # [velocity_snaps]
     volume_ring: NDArray[np.int64]  # [tape_snaps] volume of the session at the last snaps
     depth_history: NDArray[np.int16]  # [2, DISTANCES, weak_snaps] zone depth at snaps in steps, -1 when not visible
-    depth_tree: NDArray[np.int32]  # [2, DISTANCES, DEPTH_STEPS] how often each step occurs in it, as Fenwick trees
-    depth_known: NDArray[np.int64]  # [2, DISTANCES] entries of it that are not -1
-    level_kind: NDArray[np.int64]  # [LEVELS] levels of the session, in order of appearance
-    level_key: NDArray[np.int64]
-    level_tick: NDArray[np.int64]
-    level_direction: NDArray[np.int64]
-    level_seen_ns: NDArray[np.int64]
-    level_head: NDArray[np.int64]  # [LEVELS] first slot of each hash chain plus one; 0 for an empty chain
-    level_next: NDArray[np.int64]  # [LEVELS] next slot of the chain plus one; 0 at its end
-    episode_open_ns: NDArray[np.int64]  # [LEVELS] first touch of the running episode; 0 outside
-    episode_count: NDArray[np.int64]  # [LEVELS] episodes of the session so far
-    episode_price: NDArray[np.float64]  # [LEVELS] price that the running episode keeps
     outcomes: NDArray[np.void]  # OUTCOME[PENDING] episodes whose outcome is not known yet, oldest first
-    hotzones: NDArray[np.int64]  # [HOTZONES] prices set by hand, 0.0001 USD, ascending
-    day_volume: NDArray[np.float64]  # [DAY_PARTS] usual volume per W_t in each half hour of the session; 0 unknown
     landmarks: LandmarkArrays
     options: OptionArrays
 
@@ -160,39 +160,21 @@ def _empty_arrays(config: EngineConfig) -> Arrays:
     scalars["instrument_id"] = -1
     scalars["trading"] = 1
     scalars["ratio"] = config.RATIO_DEFAULT
-    hotzones, scalars["hotzone_count"] = configured(config.USER_HOTZONES)
+    scalars["hotzones"], scalars["hotzone_count"] = configured(config.USER_HOTZONES)
+    for name in ("book_tick", "end_tick"):
+        scalars[name] = ABSENT
+    scalars["pending"] = -1
     return Arrays(
         scalars=scalars,
-        book_tick=np.full((2, DEPTH), ABSENT, np.int64),
-        book_size=np.zeros((2, DEPTH), np.int64),
-        end_tick=np.full((2, DEPTH), ABSENT, np.int64),
-        end_size=np.zeros((2, DEPTH), np.int64),
-        pending=np.full(2 * TICKS, -1, np.int64),
-        pending_key=np.zeros(2 * TICKS, np.int64),
+        sweeps=np.zeros(2, SWEEPS_OF),
         flow=window.empty(2 * TICKS, 4, _FLOW_CAPACITY),
         tape=window.empty(TICKS, 3, _TAPE_CAPACITY),
         spy_tape=window.empty(CENTS, 3, _TAPE_CAPACITY),
-        sweeps=no_sweeps(),
-        spy_sweeps=no_sweeps(),
         ofi_ring=np.zeros((config.snaps_of(config.W_b), 2), np.int64),
         mid_ring=np.zeros(config.snaps_of(config.W_v), np.int64),
         volume_ring=np.zeros(config.snaps_of(config.W_t), np.int64),
         depth_history=np.full((2, DISTANCES, config.snaps_of(config.WEAK_WINDOW_S)), -1, np.int16),
-        depth_tree=np.zeros((2, DISTANCES, DEPTH_STEPS), np.int32),
-        depth_known=np.zeros((2, DISTANCES), np.int64),
-        level_kind=np.zeros(LEVELS, np.int64),
-        level_key=np.zeros(LEVELS, np.int64),
-        level_tick=np.zeros(LEVELS, np.int64),
-        level_direction=np.zeros(LEVELS, np.int64),
-        level_seen_ns=np.zeros(LEVELS, np.int64),
-        level_head=np.zeros(LEVELS, np.int64),
-        level_next=np.zeros(LEVELS, np.int64),
-        episode_open_ns=np.zeros(LEVELS, np.int64),
-        episode_count=np.zeros(LEVELS, np.int64),
-        episode_price=np.zeros(LEVELS, np.float64),
         outcomes=np.zeros(PENDING, OUTCOME),
-        hotzones=hotzones,
-        day_volume=np.zeros(DAY_PARTS, np.float64),
         landmarks=landmarks.empty(TICKS),
         options=options.empty(config),
     )

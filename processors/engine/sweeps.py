@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from common.jit import kernel
 from processors.engine.shapes import SWEEPS
+
+ES, UNDERLYING = 0, 1
+"""Whose sweeps: places in the state's array."""
 
 HEAD, TAIL = 0, 1
 SIDE, TS_NS, AMOUNT, VENUES = 0, 1, 2, 3
 
 
-class Sweeps(NamedTuple):
-    """The running run, and finished sweeps of falling size, oldest first. Amounts are price units times size."""
+SWEEPS_OF = np.dtype(
+    [
+        ("run", np.int64, (4,)),  # SIDE (1 bought, -1 sold, 0 none), TS_NS of its last print, AMOUNT, VENUES as bits
+        ("ends", np.int64, (2,)),  # numbers of the next sweep and of the oldest one kept
+        ("ts_ns", np.int64, (SWEEPS,)),
+        ("side", np.int64, (SWEEPS,)),
+        ("amount", np.int64, (SWEEPS,)),
+    ],
+    align=True,
+)
+"""One market's running run, and its finished sweeps of falling size, oldest first. Amounts are price units times
+size.
+"""
 
-    run: NDArray[np.int64]  # [4] SIDE (1 bought, -1 sold, 0 none), TS_NS of its last print, AMOUNT, VENUES as bits
-    ends: NDArray[np.int64]  # [2] numbers of the next sweep and of the oldest one kept
-    ts_ns: NDArray[np.int64]  # [SWEEPS]
-    side: NDArray[np.int64]  # [SWEEPS]
-    amount: NDArray[np.int64]  # [SWEEPS]
-
-
-def no_sweeps() -> Sweeps:
-    """Nothing has traded."""
-    empty = np.zeros(SWEEPS, np.int64)
-    return Sweeps(np.zeros(4, np.int64), np.zeros(2, np.int64), empty, empty.copy(), empty.copy())
+Sweeps = Any
+"""One record of SWEEPS_OF."""
 
 
 @kernel

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from common.jit import kernel
-from processors.engine.shapes import BOUGHT, SOLD, UNSIGNED
-from processors.engine.state import Arrays
+from processors.engine.shapes import BOUGHT, SOLD, UNSIGNED, Integers, Scalars
 from processors.engine.window import WindowedSums, add
 
 
@@ -34,18 +33,16 @@ def volume_near(sums: WindowedSums, place: int, band: int, mask: int) -> tuple[i
 
 
 @kernel
-def push_mid(st: Arrays) -> None:
+def push_mid(s: Scalars, ring: Integers) -> None:
     """Remember the mid of this snap for the velocity."""
-    s = st.scalars[0]
-    st.mid_ring[s.mid_count % len(st.mid_ring)] = s.mid2
+    ring[s.mid_count % len(ring)] = s.mid2
     s.mid_count += 1
 
 
 @kernel
-def mid_slope(st: Arrays) -> float:
+def mid_slope(s: Scalars, ring: Integers) -> float:
     """Least-squares slope of the last mids, in half ticks per snap; 0 with fewer than two."""
-    s = st.scalars[0]
-    size = len(st.mid_ring)
+    size = len(ring)
     n = min(s.mid_count, size)
     if n < 2:
         return 0.0
@@ -54,9 +51,9 @@ def mid_slope(st: Arrays) -> float:
     sum_y = 0
     sum_xx = 0
     sum_xy = 0
-    origin = st.mid_ring[first % size]
+    origin = ring[first % size]
     for x in range(n):
-        y = st.mid_ring[(first + x) % size] - origin
+        y = ring[(first + x) % size] - origin
         sum_x += x
         sum_y += y
         sum_xx += x * x

@@ -44,6 +44,10 @@ CANDIDATES = 256
 """Levels that a snap can have. When more exist, the farthest round numbers are left out first, then strikes."""
 
 
+_NO_KEY = np.int64(0)
+"""Key of a level that is the only one of its kind."""
+
+
 class NearLevels(NamedTuple):
     """Room for the levels of one snap, CANDIDATES each, ascending by price; strong ones come first among equals."""
 
@@ -132,7 +136,7 @@ def _add(
 def _add_tick(near: NearLevels, count: int, p: Parameters, spot: float, ratio: float, kind: int, tick: int) -> int:
     if tick == ABSENT:
         return count
-    return _add(near, count, p, spot, kind, 0, tick * p.tick_size / ratio, np.nan)
+    return _add(near, count, p, spot, kind, _NO_KEY, tick * p.tick_size / ratio, np.nan)
 
 
 @kernel
@@ -140,7 +144,7 @@ def _add_landmarks(near: NearLevels, count: int, p: Parameters, lm: LandmarkArra
     s = lm.scalars[0]
     n = count
     if p.vwap_enabled == 1:
-        n = _add(near, n, p, spot, VWAP, 0, vwap(lm, p, ratio), np.nan)
+        n = _add(near, n, p, spot, VWAP, _NO_KEY, vwap(lm, p, ratio), np.nan)
     n = _add_tick(near, n, p, spot, ratio, SESSION_HIGH, s.session_high)
     n = _add_tick(near, n, p, spot, ratio, SESSION_LOW, s.session_low)
     n = _add_tick(near, n, p, spot, ratio, PREMARKET_HIGH, s.premarket_high)
@@ -157,7 +161,7 @@ def _add_landmarks(near: NearLevels, count: int, p: Parameters, lm: LandmarkArra
     n = _add_tick(near, n, p, spot, ratio, VAL, s.val)
     if s.poc != ABSENT:
         volume = lm.volume_at[s.poc & (len(lm.volume_at) - 1)]
-        n = _add(near, n, p, spot, POC, 0, s.poc * p.tick_size / ratio, float(volume))
+        n = _add(near, n, p, spot, POC, _NO_KEY, s.poc * p.tick_size / ratio, float(volume))
     return n
 
 
@@ -165,11 +169,11 @@ def _add_landmarks(near: NearLevels, count: int, p: Parameters, lm: LandmarkArra
 def _add_walls(near: NearLevels, count: int, p: Parameters, op: Any, spot: float) -> int:
     o = op.scalars[0]
     n = count
-    n = _add(near, n, p, spot, CALL_WALL, 0, o.call_wall_milli / 1000.0, o.call_wall_strength)
-    n = _add(near, n, p, spot, PUT_WALL, 0, o.put_wall_milli / 1000.0, o.put_wall_strength)
-    n = _add(near, n, p, spot, OI_CALL_WALL, 0, o.oi_call_wall_milli / 1000.0, o.oi_call_wall_strength)
-    n = _add(near, n, p, spot, OI_PUT_WALL, 0, o.oi_put_wall_milli / 1000.0, o.oi_put_wall_strength)
-    return _add(near, n, p, spot, GAMMA_FLIP, 0, o.hvl, np.nan)
+    n = _add(near, n, p, spot, CALL_WALL, _NO_KEY, o.call_wall_milli / 1000.0, o.call_wall_strength)
+    n = _add(near, n, p, spot, PUT_WALL, _NO_KEY, o.put_wall_milli / 1000.0, o.put_wall_strength)
+    n = _add(near, n, p, spot, OI_CALL_WALL, _NO_KEY, o.oi_call_wall_milli / 1000.0, o.oi_call_wall_strength)
+    n = _add(near, n, p, spot, OI_PUT_WALL, _NO_KEY, o.oi_put_wall_milli / 1000.0, o.oi_put_wall_strength)
+    return _add(near, n, p, spot, GAMMA_FLIP, _NO_KEY, o.hvl, np.nan)
 
 
 @kernel
@@ -250,7 +254,7 @@ def list_levels(
     for none) and ``strike_count``; ``strike_milli`` ascending and ``strike_volume``. ``hotzones`` as in
     :mod:`processors.engine.hotzones`. The landmarks have been refreshed for this snap.
     """
-    n = _add_landmarks(near, 0, p, lm, spot, ratio)
+    n = _add_landmarks(near, _NO_KEY, p, lm, spot, ratio)
     n = _add_walls(near, n, p, op, spot)
     for h in range(hotzone_count):
         n = _add(near, n, p, spot, USER, hotzones[h], hotzones[h] / 10_000.0, np.nan)
