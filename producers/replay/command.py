@@ -19,10 +19,11 @@ from common.settings import settings
 from producers.pacing import parse_speed
 from producers.replay.diff import COLUMNS, compare
 from producers.replay.engine import Judged, table_of
+from producers.replay.follow import Markers
 from producers.replay.namespace import check_namespace, namespace_output
 from producers.replay.outputs import KINDS, Lines, Output, file_outputs
 from producers.replay.overrides import config_with
-from producers.replay.places import signals_of, stored_inputs
+from producers.replay.places import signals_of, stored_inputs, stored_markers
 from producers.replay.progress import shown_progress
 from producers.replay.ranges import ALL, Range, parse_places, parse_time, shown_time
 from producers.replay.run import run
@@ -108,6 +109,14 @@ ShowOption = Annotated[bool, typer.Option("--show", help="Print a line for every
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the summary as one JSON object.", rich_help_panel=OUTPUT)
 ]
+AsLiveOption = Annotated[
+    bool,
+    typer.Option(
+        "--as-live",
+        help="Apply the records as the live run did, following its markers, also where a source came late.",
+        rich_help_panel=WHAT_IF,
+    ),
+]
 SpeedOption = Annotated[
     str, typer.Option(help="max, or a multiple of real time at which snaps come.", rich_help_panel=OUTPUT)
 ]
@@ -145,6 +154,7 @@ def replay(
     as_json: JsonOption = False,
     speed: SpeedOption = "max",
     changes: SetOption = None,
+    as_live: AsLiveOption = False,
     diff: DiffOption = None,
     home: HomeOption = None,
 ) -> None:
@@ -165,15 +175,20 @@ def replay(
     if to_namespace is not None:
         check_namespace(to_namespace, source_namespace)
     asked = _asked(begin, end, from_offsets, until_offsets)
+    markers: Markers | None = None
     with ExitStack() as stack:
         if file:
-            if from_offsets or until_offsets or iceberg:
-                raise ConfigError("a file has no offsets and is no table", hint="Give its part as --from and --to.")
+            if from_offsets or until_offsets or iceberg or as_live:
+                raise ConfigError(
+                    "a file has no offsets, no markers and is no table", hint="Give its part as --from and --to."
+                )
             source = from_files(file, asked, config)
         else:
             stored = stack.enter_context(stored_inputs(source_namespace, partition, iceberg=iceberg))
             ends = [parse_places(texts or [], source_namespace, partition) for texts in (from_offsets, until_offsets)]
-            source = _part(stored, asked, stored.range_of(*ends))
+            source = _part(stored, asked, stored.range_of(*ends), whole=as_live)
+            if as_live:
+                markers = stored_markers(source_namespace, partition, iceberg=iceberg)
         summary = Summary(config, changed, source.places)
         outputs: list[Output] = []
         compared = _Kept()
@@ -189,7 +204,7 @@ def replay(
         console = Console(stderr=True)
         try:
             with shown_progress(console, source) as told:
-                run(source, config, outputs, summary, speed=multiple, progress=told)
+                run(source, config, outputs, summary, markers=markers, speed=multiple, progress=told)
         except KeyboardInterrupt:
             kept = f" {to_namespace} keeps what it has: the same command goes on there." if to_namespace else ""
             console.print(f"[yellow]Stopped; no file was written.{kept}[/yellow]", highlight=False)
@@ -241,7 +256,7 @@ def _asked(begin: str | None, end: str | None, from_offsets: Any, until_offsets:
     return asked
 
 
-def _part(stored: Stored, asked: Range, limits: Range) -> Source:
+def _part(stored: Stored, asked: Range, limits: Range, *, whole: bool) -> Source:
     """The stored inputs within both ranges."""
     shown = Range(max(asked.from_ns, limits.from_ns), min(asked.until_ns, limits.until_ns))
     if shown.from_ns >= shown.until_ns:
@@ -249,4 +264,4 @@ def _part(stored: Stored, asked: Range, limits: Range) -> Source:
             f"the range ends at {shown_time(shown.until_ns)}, not after it begins ({shown_time(shown.from_ns)})",
             hint="Swap its ends.",
         )
-    return stored.source(shown)
+    return stored.source(shown, whole=whole)

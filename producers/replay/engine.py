@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from common import schemas, topics
-from common.columns import Batch, from_arrow, to_arrow
+from common.columns import Batch, to_arrow
 from common.config import EngineConfig
 from common.recorded import END_NS, Recorded
 from common.sessions import cme_es_sessions
@@ -79,7 +78,7 @@ class Engine:
     def step(self, events: Events) -> Judged:
         """Apply the events and decide every snap before their ``until_ns``."""
         self.until_ns = events.until_ns
-        rows = _parts(features.step(self._features, events, events.until_ns))
+        rows = features.step(self._features, events, events.until_ns)
         out = {
             topics.FEATURES: rows.features,
             topics.SIGNALS: signals.step(self._config, self._signals, rows.features),
@@ -122,24 +121,6 @@ def judge(stream: Iterable[Recorded], config: EngineConfig, end_ns: int | None =
             merger.promise(topic, merger.position(topic), promise_ns)
         while merger.until_ns > engine.until_ns:
             yield engine.step(merger.pop(engine.limit_ns(merger)))
-
-
-class _Parts(NamedTuple):
-    features: Batch
-    outcomes: Batch
-    flow: Batch
-
-
-def _parts(out: Any) -> _Parts:
-    if isinstance(out, Batch):
-        return _Parts(out, _no_rows(topics.OUTCOMES), _no_rows(topics.OPTIONS_FLOW))
-    return _Parts(out.features, out.outcomes, out.flow)
-
-
-def _no_rows(topic: str) -> Batch:
-    record = schemas.load(topic)
-    (empty,) = record.arrow.empty_table().to_batches() or [pa.RecordBatch.from_pylist([], record.arrow)]
-    return from_arrow(empty, record)
 
 
 def from_steps(steps: Iterable[StampedStep]) -> Iterator[Recorded]:

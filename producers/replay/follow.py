@@ -11,6 +11,9 @@ from processors.engine.marked import Follower, marker_of
 from processors.engine.order import Merger
 from producers.replay.engine import INPUTS, Engine, Judged
 
+Markers = Sequence[tuple[int, Mapping[str, Any]]]
+"""The markers of a run with their offsets, in order."""
+
 
 class Evidence(NamedTuple):
     """The records that a marker's step took: per input topic the first offset and the one after the last.
@@ -22,7 +25,7 @@ class Evidence(NamedTuple):
     taken: dict[str, tuple[int, int]]
 
 
-def evidence_of(markers: Sequence[tuple[int, Mapping[str, Any]]], ts_ns: int, partition: int) -> Evidence | None:
+def evidence_of(markers: Markers, ts_ns: int, partition: int) -> Evidence | None:
     """The evidence of the snap at ``ts_ns``, from the markers of a run (offset, record) in order."""
     before: dict[str, int] = {}
     for _, marker in markers:
@@ -38,7 +41,7 @@ def evidence_of(markers: Sequence[tuple[int, Mapping[str, Any]]], ts_ns: int, pa
 def follow(
     stream: Iterable[Recorded],
     ends: Mapping[str, int],
-    markers: Sequence[tuple[int, Mapping[str, Any]]],
+    markers: Markers,
     namespace: str,
     config: EngineConfig,
 ) -> Iterator[Judged]:

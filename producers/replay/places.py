@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-from common import endpoints, kafka
+from common import endpoints, kafka, topics
 from common.errors import InputError
-from common.recorded import LakeReader, LogReader
+from common.iceberg import TABLES
+from common.recorded import END_NS, LakeReader, LogReader
 from common.registry import Registry
 from producers.replay.diff import COLUMNS
+from producers.replay.follow import Markers
 from producers.replay.ranges import Range
 from producers.replay.sources import Stored
 from producers.replay.stored import signals_of_file, signals_of_run
@@ -62,3 +65,35 @@ def signals_of(run_name: str, namespace: str, partition: int, shown: Range, *, i
             hint="A run is a Parquet file of a replay, live, or a namespace (./breakwater topics --all).",
         )
     return found
+
+
+def read_markers(run_name: str, log: LogReader | None, lake: LakeReader) -> Markers:
+    """All markers of the run. Raises InputError when there are none, or not all."""
+    found: list[tuple[int, Mapping[str, Any]]] = []
+    bounds = None if log is None else log.bounds(topics.MARKERS)
+    if log is None or (bounds is not None and bounds.begin_offset > 0):
+        found += lake.rows(topics.MARKERS, end_offset=END_NS if bounds is None else bounds.begin_offset)
+    if log is not None and bounds is not None:
+        found += log.rows(topics.MARKERS, *bounds)
+    if not found:
+        where = "its tables" if log is None else "its topics"
+        raise InputError(
+            f"{run_name} has no markers in {where}: no features worker has published there",
+            hint="A replay's namespace has none: compare it with ./breakwater replay --diff NAMESPACE.",
+        )
+    if bounds is not None and bounds.begin_offset > 0 and found[0][0] == bounds.begin_offset:
+        raise InputError(
+            f"the first {bounds.begin_offset:,} markers of {run_name} are past their retention",
+            hint="A run is verified from its beginning: raise the retention of control.markers.v1.",
+        )
+    return found
+
+
+def stored_markers(namespace: str, partition: int, *, iceberg: bool) -> Markers:
+    """All markers of the namespace's run: from its tables alone, or from its topic. Raises as `read_markers`."""
+    lake = LakeReader(namespace, partition)
+    name = namespace or LIVE
+    if iceberg and topics.MARKERS in TABLES:
+        return read_markers(name, None, lake)
+    with open_log(namespace, partition) as log:
+        return read_markers(name, log, lake)

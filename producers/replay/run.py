@@ -11,6 +11,7 @@ import numpy as np
 from common.config import NS_PER_S, EngineConfig
 from common.recorded import Recorded
 from producers.replay.engine import Judged, judge
+from producers.replay.follow import Markers, follow
 from producers.replay.outputs import Output
 from producers.replay.progress import Told
 from producers.replay.ranges import Range
@@ -24,6 +25,7 @@ def run(
     outputs: Sequence[Output],
     summary: Summary,
     *,
+    markers: Markers | None = None,
     speed: float | None = None,
     progress: Told = lambda _records, _until_ns: None,
     clock_s: Callable[[], float] = time.monotonic,
@@ -31,7 +33,10 @@ def run(
 ) -> None:
     """Judge the source's records, show what lies in its range and count it in ``summary``.
 
-    ``speed``: None as fast as possible, else snaps leave at that multiple of real time (the warm-up never waits).
+    ``markers``: apply the source as the run did that wrote them (it must hold that run from its beginning), not as if
+    every input had come in time. ``speed``: None as fast as possible, else snaps leave at that multiple of real time
+    (the warm-up never waits).
+
     However it ends, the outputs are finished or abandoned; an error of any of them passes through.
     """
     began_s = clock_s()
@@ -44,7 +49,11 @@ def run(
             records += piece.batch.length
 
     try:
-        steps = _shown(judge(counted(), config, source.end_ns), source.shown, summary)
+        if markers is None:
+            applied = judge(counted(), config, source.end_ns)
+        else:
+            applied = follow(counted(), source.ends, markers, source.namespace, config)
+        steps = _shown(applied, source.shown, summary)
         if speed is not None:
             steps = _paced(steps, speed, clock_s, wait)
         for judged in steps:

@@ -23,7 +23,7 @@ class Source:
     ``stream``: the records, those before ``shown`` included that warm the state up. ``end_ns``: how far snaps are
     released after the last record; None is just past the snap that counts it. ``records``: how many come at most, None
     when unknown. ``places``: first and next offset by full topic name, for what is read from topics. ``ends``: by topic
-    (without the namespace) the offset after the last record that is stored.
+    (without the namespace) the offset after the last record that is stored. ``namespace``: of the topics.
     """
 
     stream: Iterator[Recorded]
@@ -32,11 +32,12 @@ class Source:
     records: int | None
     places: dict[str, tuple[int, int]]
     ends: dict[str, int]
+    namespace: str
 
 
 def from_files(paths: Sequence[Path], shown: Range, config: EngineConfig) -> Source:
     """DBN and capture files. Raises InputError as `stamped_batches`, from the stream."""
-    return Source(from_steps(stamped_batches(paths, config)), shown, None, None, {}, {})
+    return Source(from_steps(stamped_batches(paths, config)), shown, None, None, {}, {}, "")
 
 
 class Stored:
@@ -68,12 +69,13 @@ class Stored:
             min((ts_ns for ts_ns in until_ns if ts_ns is not None), default=ALL.until_ns),
         )
 
-    def source(self, shown: Range) -> Source:
-        """The records of the range and those before it that warm the state up.
+    def source(self, shown: Range, *, whole: bool = False) -> Source:
+        """The records of the range and those before it that warm the state up; all of them where ``whole``.
 
         Raises InputError when nothing is stored, or not all of what the range needs.
         """
         inputs: dict[str, Iterator[Piece]] = {}
+        warm_ns, until_ns = ALL if whole else Range(shown.warm_ns, shown.until_ns)
         places: dict[str, tuple[int, int]] = {}
         ends: dict[str, int] = {}
         records, more, exists = 0, False, False
@@ -83,8 +85,8 @@ class Stored:
             bounds = self._log.bounds(topic) if self._log is not None else None
             if self._log is not None and bounds is not None:
                 exists = True
-                begin = self._log.offset_at(topic, shown.warm_ns)
-                end = bounds.end_offset if shown.until_ns == END_NS else self._log.offset_at(topic, shown.until_ns)
+                begin = self._log.offset_at(topic, warm_ns)
+                end = bounds.end_offset if until_ns == END_NS else self._log.offset_at(topic, until_ns)
                 more |= end < bounds.end_offset
                 records += end - begin
                 limit = bounds.begin_offset
@@ -93,33 +95,34 @@ class Stored:
                 if end > begin:
                     places[full_name(topic, self._namespace)] = (begin, end)
                 if begin == bounds.begin_offset > 0:
-                    self._check_older(topic, begin, shown)
+                    self._check_older(topic, begin, shown, whole=whole)
             if self._lake is not None and limit > 0:
                 ends.setdefault(topic, self._lake.end_offset(topic))
-                found = self._lake.records(topic, shown.warm_ns, shown.until_ns)
+                found = self._lake.records(topic, warm_ns, until_ns)
                 exists |= found > 0
                 records += found if limit == END_NS else 0
-                more |= shown.until_ns != END_NS and self._lake.continues(topic, shown.until_ns)
-                parts.insert(0, self._lake.pieces(topic, shown.warm_ns, shown.until_ns, end_offset=limit))
+                more |= until_ns != END_NS and self._lake.continues(topic, until_ns)
+                parts.insert(0, self._lake.pieces(topic, warm_ns, until_ns, end_offset=limit))
             inputs[topic] = chain.from_iterable(parts)
         if not exists:
             raise InputError(
                 f"nothing is stored in the {'namespace ' + self._namespace if self._namespace else 'live topics'}",
                 hint="Give files with --file, or run ./breakwater demo first.",
             )
-        return Source(interleave(inputs), shown, shown.until_ns if more else None, records, places, ends)
+        return Source(interleave(inputs), shown, until_ns if more else None, records, places, ends, self._namespace)
 
-    def _check_older(self, topic: str, begin: int, shown: Range) -> None:
+    def _check_older(self, topic: str, begin: int, shown: Range, *, whole: bool) -> None:
         """What the range may need before the topic's first offset must be in its table."""
         committed = 0 if self._lake is None else self._lake.end_offset(topic)
-        if committed >= begin or shown.from_ns <= 0:
+        if committed >= begin or not (whole or shown.from_ns > 0):
             return
         first_ns = self._log.time_at(topic, begin) if self._log is not None else None
-        if first_ns is None or first_ns <= shown.warm_ns:
+        if first_ns is None or (first_ns <= shown.warm_ns and not whole):
             return
+        needed = "the run's beginning" if whole else f"{shown_time(shown.warm_ns)} (the state at the range's begin)"
         raise InputError(
-            f"{topic} begins at {shown_time(first_ns)} (offset {begin}); the state at {shown_time(shown.from_ns)} needs"
-            f" records from {shown_time(shown.warm_ns)} on, and the table has those before offset {committed} only",
+            f"{topic} begins at {shown_time(first_ns)}, offset {begin}; records from {needed} on are needed, and the"
+            f" table has only those before offset {committed}",
             hint="Begin later, or let the sink catch up (./breakwater sink).",
         )
 

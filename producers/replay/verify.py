@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -14,26 +13,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from common import iceberg as tables
 from common import topics
 from common.cli.options import HomeOption
 from common.config import EngineConfig
-from common.errors import ConfigError, InputError
-from common.recorded import END_NS, LakeReader, LogReader
+from common.errors import ConfigError
+from common.recorded import LakeReader, LogReader
 from common.settings import settings
 from producers.replay.compare import Comparison, Difference
-from producers.replay.follow import Evidence, evidence_of, follow
+from producers.replay.follow import Evidence, Markers, evidence_of, follow
 from producers.replay.overrides import config_with
-from producers.replay.places import LIVE, open_log
+from producers.replay.places import LIVE, open_log, stored_markers
 from producers.replay.progress import Told, shown_progress
 from producers.replay.ranges import ALL, shown_time
 from producers.replay.sources import Source, Stored
 from producers.replay.stored import output_rows
 
 COMPARED = (topics.FEATURES, topics.SIGNALS, topics.OUTCOMES, topics.OPTIONS_FLOW)
-
-Markers = Sequence[tuple[int, Mapping[str, Any]]]
-"""Markers with their offsets, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,28 +153,6 @@ def verify_run(
     return Verdict(run_name, events, comparisons, len(markers), places, difference, evidence)
 
 
-def read_markers(run_name: str, log: LogReader | None, lake: LakeReader) -> Markers:
-    """All markers of the run. Raises InputError when there are none, or not all."""
-    found: list[tuple[int, Mapping[str, Any]]] = []
-    bounds = None if log is None else log.bounds(topics.MARKERS)
-    if log is None or (bounds is not None and bounds.begin_offset > 0):
-        found += lake.rows(topics.MARKERS, end_offset=END_NS if bounds is None else bounds.begin_offset)
-    if log is not None and bounds is not None:
-        found += log.rows(topics.MARKERS, *bounds)
-    if not found:
-        where = "its tables" if log is None else "its topics"
-        raise InputError(
-            f"{run_name} has no markers in {where}: no features worker has published there",
-            hint="A replay's namespace has none: compare it with ./breakwater replay --diff NAMESPACE.",
-        )
-    if bounds is not None and bounds.begin_offset > 0 and found[0][0] == bounds.begin_offset:
-        raise InputError(
-            f"the first {bounds.begin_offset:,} markers of {run_name} are past their retention",
-            hint="A run is verified from its beginning: raise the retention of control.markers.v1.",
-        )
-    return found
-
-
 def check_config(markers: Markers, config: EngineConfig) -> None:
     """Raise ConfigError unless the run was made with this configuration."""
     found = markers[-1][1]["config_hash"]
@@ -221,11 +194,9 @@ def verify(
     with ExitStack() as stack:
         lake = LakeReader(namespace, partition)
         log = None if iceberg else stack.enter_context(open_log(namespace, partition))
-        from_tables = iceberg and topics.MARKERS in tables.TABLES
-        reader = log if log is not None or from_tables else stack.enter_context(open_log(namespace, partition))
-        markers = read_markers(run_name, reader, lake)
+        markers = stored_markers(namespace, partition, iceberg=iceberg)
         check_config(markers, config)
-        source = Stored(log, lake).source(ALL)
+        source = Stored(log, lake).source(ALL, whole=True)
         told = stack.enter_context(shown_progress(console, source))
         verdict = verify_run(run_name, log, lake, markers, config, source, told)
     if as_json:

@@ -40,6 +40,10 @@ KERNEL_EVENTS = 400_000
 """Records of the session that is merged and held in memory."""
 
 MEMORY_EVENTS = (50_000, 500_000)
+LEVEL_EVENTS, LEVEL_EVENTS_PER_SNAP = 50_000, 5
+"""A session of many snaps, in which levels cost more than events."""
+
+LEVEL_ROUNDS = 3
 LEVEL_BANDS = (0.5, 2.0, 4.0, 8.0, 12.0, 16.0)
 """USD around spot within which levels are monitored: from one level or two to dozens."""
 
@@ -72,11 +76,11 @@ def offline(paths: Sequence[Path], config: EngineConfig) -> int:
     return sum(judged.features.length for judged in replay(stamped_batches(paths, config), config))
 
 
-def merged(session: Session, config: EngineConfig) -> list[Events]:
-    """The session with stock and option records beside it, merged, in memory."""
+def merged(session: Session, config: EngineConfig, beside: bool = True) -> list[Events]:
+    """The session merged, in memory; with stock and option records ``beside`` it."""
     merger = Merger(list(order.KINDS))
     offsets = dict.fromkeys(order.KINDS, 0)
-    beside: Complex | None = None
+    others: Complex | None = None
     reached_ns = 0
     out = []
 
@@ -87,12 +91,12 @@ def merged(session: Session, config: EngineConfig) -> list[Events]:
 
     for step in stamped_batches(session.paths, config):
         for batch in step.batches:
-            if beside is None and "bid_px_1" in batch.columns:
+            if beside and others is None and "bid_px_1" in batch.columns:
                 reached_ns = int(batch["ts_effective_ns"][0])
-                beside = Complex(round(float(batch["bid_px_1"][0]) / config.RATIO_DEFAULT, 2), reached_ns)
+                others = Complex(round(float(batch["bid_px_1"][0]) / config.RATIO_DEFAULT, 2), reached_ns)
             push(batch)
-        if beside is not None and step.watermark_ns > reached_ns:
-            for batch in beside.batches(reached_ns, step.watermark_ns):
+        if others is not None and step.watermark_ns > reached_ns:
+            for batch in others.batches(reached_ns, step.watermark_ns):
                 push(batch)
             reached_ns = step.watermark_ns
         for topic in order.KINDS:
@@ -170,14 +174,15 @@ def memory(folder: Path) -> dict[str, Any]:
     }
 
 
-def levels(events: Sequence[Events], snaps: int) -> list[dict[str, float]]:
-    """Cost of a snap, its events included, with more and more monitored levels."""
+def levels(folder: Path) -> list[dict[str, float]]:
+    """CPU time of a snap, its few events included, with more and more monitored levels."""
+    session = repeated(folder, LEVEL_EVENTS, LEVEL_EVENTS_PER_SNAP)
     out = []
     for band in LEVEL_BANDS:
         config = EngineConfig(STRIKE_RANGE=LEVEL_BANDS[-1], MONITOR_BAND=band)
-        runs = [kernel_s(events, config) for _ in range(3)]
-        seconds, count = min(runs)
-        out.append({"levels": round(count / snaps, 1), "us_per_snap": round(seconds / snaps * 1e6, 2)})
+        events = merged(session, config, beside=False)
+        seconds, count = min(kernel_s(events, config) for _ in range(LEVEL_ROUNDS))
+        out.append({"levels": round(count / session.snaps, 1), "us_per_snap": round(seconds / session.snaps * 1e6, 2)})
     return out
 
 
@@ -196,7 +201,7 @@ def measure(folder: Path, events: int, rounds: int, with_kafka: bool) -> dict[st
         "rounds": rounds,
         **ratios(long, in_memory, config, rounds),
         "stages": stages(long, config),
-        "levels": levels(in_memory, short.snaps),
+        "levels": levels(folder),
         "memory": memory(folder),
     }
     if with_kafka:
@@ -227,7 +232,7 @@ def _show(result: dict[str, Any], console: Console) -> None:
     for part in result["stages"]:
         parts.add_row(part["stage"], f"{part['ns_per_event']:.1f}", f"{part['events_per_s']:,}", f"{part['share']:.0%}")
     console.print(parts)
-    cost = Table(title="A snap with its events")
+    cost = Table(title="A snap with few events")
     cost.add_column("levels", justify="right")
     cost.add_column("us", justify="right")
     for point in result["levels"]:
@@ -253,7 +258,7 @@ def _plot(result: dict[str, Any], path: Path) -> None:
     left.plot(
         [point["levels"] for point in result["levels"]], [point["us_per_snap"] for point in result["levels"]], "o-"
     )
-    left.set(xlabel="monitored levels", ylabel="µs a snap, its events included", ylim=(0, None))
+    left.set(xlabel="monitored levels", ylabel="µs a snap", ylim=(0, None))
     names = [part["stage"] for part in result["stages"]][::-1]
     right.barh(names, [part["ns_per_event"] for part in result["stages"]][::-1])
     right.set(xlabel="ns an event, file to signals")

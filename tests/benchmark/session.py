@@ -66,8 +66,9 @@ def recorded() -> tuple[Path, Path] | None:
     return (book, trades) if book.is_file() and trades.is_file() else None
 
 
-def repeated(folder: Path, events: int) -> Session:
-    """Write plain DBN files of at least ``events`` records to ``folder``; times and sequence numbers ever rise.
+def repeated(folder: Path, events: int, per_snap: int = EVENTS_PER_SNAP) -> Session:
+    """Write DBN files (zstd, as the vendor ships them) of at least ``events`` records to ``folder``, ``per_snap`` of
+    them a snap; times and sequence numbers ever rise.
 
     The source is the recorded session, or a simulated one where that is not at hand.
     """
@@ -77,20 +78,20 @@ def repeated(folder: Path, events: int) -> Session:
     count = sum(map(len, parts))
     times = np.concatenate([part["ts_event"].astype(np.int64) for part in parts])
     first_ns, last_ns = int(times.min()), int(times.max())
-    denser = -(-(last_ns - first_ns) * EVENTS_PER_SNAP // (count * SNAP_NS))
-    round_ns = (last_ns - first_ns) // denser + 1
+    round_ns = count * SNAP_NS // per_snap
+    faster = (last_ns - first_ns) / (round_ns - 1)
     numbers = int(max(part["sequence"].max() for part in parts)) + 1
     rounds = -(-events // count)
     sessions = cme_es_sessions()
     begin_ns = int(sessions.open_ns[np.searchsorted(sessions.open_ns, last_ns, side="right") - 1]) + 1
-    paths = (folder / f"{rounds}x.mbp-10.dbn", folder / f"{rounds}x.trades.dbn")
-    for path, schema, records in zip(paths, SCHEMAS, parts, strict=True):
-        with path.open("wb") as file:
+    book, trades = (folder / f"{rounds}x{per_snap}.{schema}.dbn.zst" for schema in SCHEMAS)
+    for path, schema, records in zip((book, trades), SCHEMAS, parts, strict=True):
+        with zstandard.open(path, "wb") as file:
             file.write(_header(schema, records, begin_ns))
             for number in range(rounds):
-                file.write(_moved(records, first_ns, denser, begin_ns + number * round_ns, number * numbers).tobytes())
+                file.write(_moved(records, first_ns, faster, begin_ns + number * round_ns, number * numbers).tobytes())
     source = "recorded ESH4 of 2023-12-25" if given is not None else "simulated ESM5"
-    return Session(paths, (len(parts[0]) * rounds, len(parts[1]) * rounds), rounds * round_ns, source)
+    return Session((book, trades), (len(parts[0]) * rounds, len(parts[1]) * rounds), rounds * round_ns, source)
 
 
 def _records(path: Path, schema: str) -> NDArray[np.void]:
@@ -108,11 +109,12 @@ def _header(schema: str, records: NDArray[np.void], begin_ns: int) -> bytes:
     return content(schema, records[:0], start=begin_ns, symbols=["ES"], mappings=[mapping])
 
 
-def _moved(records: NDArray[np.void], first_ns: int, denser: int, begin_ns: int, sequence: int) -> NDArray[np.void]:
-    """The records ``denser`` times closer together, from ``begin_ns`` on; each as long under way as it was."""
+def _moved(records: NDArray[np.void], first_ns: int, faster: float, begin_ns: int, sequence: int) -> NDArray[np.void]:
+    """The records ``faster`` times as fast, from ``begin_ns`` on; each as long under way as it was."""
     out = records.copy()
     delay_ns = records["ts_recv"] - records["ts_event"]
-    out["ts_event"] = begin_ns + (records["ts_event"] - np.uint64(first_ns)) // np.uint64(denser)
+    since_ns = (records["ts_event"].astype(np.int64) - first_ns) / faster
+    out["ts_event"] = begin_ns + since_ns.astype(np.int64)
     out["ts_recv"] = out["ts_event"] + delay_ns
     out["sequence"] = records["sequence"] + np.uint32(sequence % 2**32)
     return out

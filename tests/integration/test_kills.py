@@ -1,9 +1,10 @@
-"""The whole platform under kill -9: each service dies once in mid-run, the tables are those of an undisturbed run."""
+"""The whole platform under kill -9: services die in mid-run, the tables are those of an undisturbed run."""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,10 @@ SPEED = "60"
 WORKERS = ("features", "signals", "sink")
 LIMIT_S = 400.0
 POLL_S = 0.1
+SEED = 20231225
+KILLS = 5
+"""Every service dies at least once, and two of them once more, each when a share of its rows is out."""
+EARLIEST, LATEST = 0.05, 0.6
 
 
 @pytest.fixture
@@ -67,6 +72,13 @@ def kill(services: Services, home: Path, name: str) -> None:
     services.start(name)
 
 
+def kills() -> list[tuple[float, str]]:
+    """Who dies after which share of its rows, in order."""
+    rng = random.Random(SEED)
+    names = [*WORKERS, *rng.sample(WORKERS, KILLS - len(WORKERS))]
+    return sorted((rng.uniform(EARLIEST, LATEST), name) for name in names)
+
+
 def expected() -> tuple[str, int]:
     digest = SignalsDigest()
     for table in signal_tables(FILES, load_config()):
@@ -99,13 +111,14 @@ def run_with_kills(services: Services, facts: Facts, home: Path, rows: int) -> N
         return table_rows(name) if iceberg.load_table(name) else 0
 
     services.start("producer", ["dbn", "--complex", "SPY", "--speed", SPEED, *(f"--file={path}" for path in FILES)])
-    stages: list[tuple[str, Callable[[], int]]] = [
-        ("features", lambda: published(topics.FEATURES)),
-        ("signals", lambda: published(topics.SIGNALS)),
-        ("sink", stored),
-    ]
-    for name, done in stages:
-        wait_for(services, facts, lambda done=done: done() > rows // 10)  # type: ignore[misc]
+    progress: dict[str, Callable[[], int]] = {
+        "features": lambda: published(topics.FEATURES),
+        "signals": lambda: published(topics.SIGNALS),
+        "sink": stored,
+    }
+    for share, name in kills():
+        done = progress[name]
+        wait_for(services, facts, lambda done=done, share=share: done() > share * rows)  # type: ignore[misc]
         kill(services, home, name)
         assert done() < rows, f"{name} had finished before it was killed: choose a lower SPEED"
     wait_for(services, facts, lambda: facts.reached().waiting_for is None)

@@ -81,8 +81,9 @@ def test_a_range_of_offsets_or_of_time_gives_exactly_the_rows_of_the_whole_in_it
 def test_what_retention_has_cut_comes_from_the_tables(run: LiveRun, from_files: dict[str, Any]) -> None:
     cut = {topics.FUTURES_MBP10: 25_000, topics.FUTURES_TRADES: 1_000}
     places = [TopicPartition(topics.full_name(name, run.namespace), 0, offset) for name, offset in cut.items()]
-    for future in kafka.admin().delete_records(places).values():
-        future.result()
+    admin = kafka.admin()
+    for future in admin.delete_records(places).values():
+        future.result(60)
     summary = run.json("replay")
     assert summary["signals_digest"] == from_files["signals_digest"]
     assert summary["events"] == from_files["events"]

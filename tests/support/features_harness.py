@@ -98,7 +98,7 @@ class Delivery:
             for _ in range(min(len(queue), self._rng.choice((0, 0, 1, 5, 30, 200)) * self._scale)):
                 sent = queue.popleft()
                 log.append(sent.topic, sent.value)
-                if name and self._rng.random() < 0.3:
+                if name and self._rng.random() < 0.3 / self._scale:
                     break
 
 

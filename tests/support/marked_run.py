@@ -22,8 +22,9 @@ from tests.support.memory_log import MemoryLog
 
 CONFIG = EngineConfig()
 STEPS = 30
-_IDS = {name: number for number, name in enumerate(schemas.names(), start=1)}
-_NAMES = {number: name for name, number in _IDS.items()}
+IDS = {name: number for number, name in enumerate(schemas.names(), start=1)}
+"""Schema ids in such a log."""
+_NAMES = {number: name for name, number in IDS.items()}
 
 
 def writer(number: int) -> RecordSchema:
@@ -33,11 +34,12 @@ def writer(number: int) -> RecordSchema:
 
 def framed(batch: Batch) -> list[bytes]:
     """The batch's records as they stand in such a log."""
-    return Codec(schemas.load(batch.name)).encode(batch, _IDS[batch.name]).messages()
+    return Codec(schemas.load(batch.name)).encode(batch, IDS[batch.name]).messages()
 
 
 @cache
-def _pieces() -> tuple[Recorded, ...]:
+def pieces() -> tuple[Recorded, ...]:
+    """The sample's first minutes, in small pieces."""
     steps = stamped_batches(sample_files(), CONFIG, chunk_records=200)
     return tuple(islice(from_steps(steps), STEPS))
 
@@ -52,7 +54,7 @@ def run_into(log: MemoryLog, *, forge: dict[str, list[int]] | None = None) -> li
     merger, engine = Merger(INPUTS), Engine(CONFIG)
     markers: list[dict[str, object]] = []
     written = dict.fromkeys(schemas.names(), 0)
-    for piece in _pieces():
+    for piece in pieces():
         for value in framed(piece.batch):
             log.append(piece.topic, value)
         merger.push(piece.topic, piece.batch, piece.offsets)
@@ -87,7 +89,7 @@ def run_into(log: MemoryLog, *, forge: dict[str, list[int]] | None = None) -> li
                 "flow_rows": judged.rows[topics.OPTIONS_FLOW].length,
             }
         )
-        log.append(topics.MARKERS, encode_row(schemas.load(topics.MARKERS), markers[-1], _IDS[topics.MARKERS]))
+        log.append(topics.MARKERS, encode_row(schemas.load(topics.MARKERS), markers[-1], IDS[topics.MARKERS]))
     return markers
 
 

@@ -91,10 +91,8 @@ class LiveRun:
     def turns(self, count: int) -> None:
         """Random turns, then everything that is left, so that the last marker covers all."""
         for _ in range(count):
-            action = self.rng.choice(
-                (self._deliver, self._deliver, self._promise, self._step, self._step, self._decide)
-            )
-            action()
+            actions = (self._deliver, self._es_goes_on, self._promise, self._step, self._step, self._decide)
+            self.rng.choice(actions)()
             if self.rng.random() < 0.06:
                 self._crash()
         while any(self._left.values()):
@@ -120,10 +118,18 @@ class LiveRun:
             name, self.merger.position(name), self.rng.randint(before, left[0].effective_ns if left else before + 20)
         )
 
+    def _es_goes_on(self) -> None:
+        for name in topics.ALWAYS_AWAITED:
+            part, self._left[name] = self._left[name][:2], self._left[name][2:]
+            if part:
+                push(self.merger, name, part)
+            else:
+                self.merger.promise(name, self.merger.position(name), self.merger.promises_ns[name] + 5)
+
     def _decide(self) -> None:
-        free = [name for name in self.records if name not in topics.ALWAYS_AWAITED]
-        if free:
-            self.merger.put_aside(self.rng.choice(free))
+        for name in self.records:
+            if name not in topics.ALWAYS_AWAITED and self.rng.random() < 0.7:
+                self.merger.put_aside(name)
 
     def _step(self, whole: bool = False) -> None:
         from_ns = self.merger.floor_ns

@@ -13,9 +13,10 @@ from common import topics
 from common.config import make_config
 from common.errors import ConfigError, InputError, InvariantError
 from common.recorded import LakeReader, LogReader
+from producers.replay.places import read_markers
 from producers.replay.ranges import ALL
 from producers.replay.sources import Stored
-from producers.replay.verify import Verdict, check_config, read_markers, verify_run
+from producers.replay.verify import Verdict, check_config, verify_run
 from tests.support.marked_run import CONFIG, run_into, writer
 from tests.support.memory_log import MemoryLog
 
