@@ -44,7 +44,7 @@ CANDIDATES = 256
 """Levels that a snap can have. When more exist, the farthest round numbers are left out first, then strikes."""
 
 
-_NO_KEY = np.int64(0)
+_NO_KEY: Any = np.int64(0)
 """Key of a level that is the only one of its kind."""
 
 
@@ -254,7 +254,7 @@ def list_levels(
     for none) and ``strike_count``; ``strike_milli`` ascending and ``strike_volume``. ``hotzones`` as in
     :mod:`processors.engine.hotzones`. The landmarks have been refreshed for this snap.
     """
-    n = _add_landmarks(near, _NO_KEY, p, lm, spot, ratio)
+    n = _add_landmarks(near, 0, p, lm, spot, ratio)
     n = _add_walls(near, n, p, op, spot)
     for h in range(hotzone_count):
         n = _add(near, n, p, spot, USER, hotzones[h], hotzones[h] / 10_000.0, np.nan)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from processors.engine.levels import (
     CALL_WALL,
@@ -32,23 +31,10 @@ FIRST_NS = 4_000_000 * SNAP_NS
 TOUCH = 0.05
 
 
-class Memory(NamedTuple):
-    """The state's arrays that remember levels."""
-
-    scalars: NDArray[np.void]
-    level_kind: NDArray[np.int64]
-    level_key: NDArray[np.int64]
-    level_tick: NDArray[np.int64]
-    level_direction: NDArray[np.int64]
-    level_seen_ns: NDArray[np.int64]
-    level_head: NDArray[np.int64]
-    level_next: NDArray[np.int64]
-
-
 def memory() -> Any:
-    arrays = [np.zeros(LEVELS, np.int64) for _ in range(7)]
-    out = Memory(np.zeros(1, SCALARS), *arrays)
-    out.scalars["ratio"] = 10.0
+    """The state's record, of which these functions use what remembers levels."""
+    out: Any = np.zeros(1, SCALARS).view(np.recarray)[0]
+    out.ratio = 10.0
     return out
 
 
@@ -84,7 +70,7 @@ def test_a_session_begins_without_levels() -> None:
         see(m, 1, ROUND, key)
     forget_levels(m)
     slot = level_slot(m, ROUND, 77)
-    assert (slot, m.level_seen_ns[slot], int(m.scalars["level_count"][0])) == (0, 0, 1)
+    assert (slot, m.level_seen_ns[slot], int(m.level_count)) == (0, 0, 1)
 
 
 def test_when_all_slots_are_taken_the_level_not_seen_for_longest_gives_up_its() -> None:
