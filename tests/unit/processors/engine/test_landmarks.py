@@ -1,62 +1,23 @@
-"""Extremes of the session and its parts, prior day, VWAP and volume profile (plan §4, DESIGN 4.2-4.4)."""
+"""Extremes of the session and its parts, the prior day, and what a roll keeps (plan §4, DESIGN 4.2-4.4)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from common import prices
-from common.sessions import cme_es_sessions
 from processors.engine.landmarks import (
     LandmarkArrays,
     add_es_trade,
     add_spy_trade,
-    begin_session,
-    empty,
+    park_contract,
     refresh,
-    roll_prior,
+    unpark_contract,
     vwap,
 )
+from tests.support.landmarks import ABSENT, NONE, SNAP_NS, P, at, begin, get, session, span
 from tests.support.universe import parameters_of
-
-NEW_YORK = ZoneInfo("America/New_York")
-P = parameters_of()
-FROM_RTH = parameters_of(VWAP_ANCHOR="RTH")
-SNAP_NS = int(P["snap_ns"])
-ABSENT = int(prices.ABSENT)
-NONE = (ABSENT, ABSENT)
-
-
-def at(date: int, hour: int, minute: int = 0, ns: int = 0) -> int:
-    """A time of day in New York."""
-    moment = datetime(date // 10_000, date // 100 % 100, date % 100, hour, minute, tzinfo=NEW_YORK)
-    return int(moment.timestamp()) * 10**9 + ns
-
-
-def begin(lm: LandmarkArrays, date: int) -> LandmarkArrays:
-    table = cme_es_sessions()
-    n = list(table.date).index(date)
-    begin_session(lm, int(table.rth_open_ns[n]), int(table.rth_close_ns[n]))
-    return lm
-
-
-def session(date: int = 20250603) -> LandmarkArrays:
-    return begin(empty(8192), date)
-
-
-def get(lm: LandmarkArrays, *fields: str) -> tuple[int, ...]:
-    return tuple(int(lm.scalars[name][0]) for name in fields)
-
-
-def span(lm: LandmarkArrays, name: str) -> tuple[int, ...]:
-    return get(lm, f"{name}_high", f"{name}_low")
 
 
 def test_before_the_first_trade_there_is_nothing() -> None:
@@ -201,159 +162,113 @@ def test_a_session_begins_with_nothing_but_the_prior_landmarks() -> None:
     fresh = session(20250603)
     for name in fresh.scalars.dtype.names or ():
         if not name.startswith("prior_"):
-            assert lm.scalars[name] == fresh.scalars[name], name
+            assert lm.scalars[name].tolist() == fresh.scalars[name].tolist(), name
     assert not lm.volume_at.any()
 
 
-def test_a_roll_keeps_the_prior_landmarks_dollars() -> None:
+EXTREMES = ("session", "premarket", "overnight", "opening", "rth", "prior")
+RTH = "rth_last", "prior_close", "es_volume", "es_amount", "es_rth_volume", "es_rth_amount"
+
+
+def rolled_at_11(old_ticks: Sequence[int], new_ticks: Sequence[int]) -> LandmarkArrays:
+    """A day in which the same trades as ``old_ticks`` are made in the old contract from 5:00 on, then 1.01 times higher
+    ones in the new.
+    """
     lm = session(20250602)
-    trade_day(lm, 20250602, [24000, 24020, 24010])
+    trade_day(lm, 20250602, old_ticks)
     begin(lm, 20250603)
-    roll_prior(lm, 10.0, 10.1)
-    assert get(lm, "prior_high", "prior_low", "prior_close") == (24260, 24240, 24250)
-
-
-def test_a_roll_without_prior_landmarks_makes_none() -> None:
-    lm = session()
-    roll_prior(lm, 10.0, 10.1)
-    assert get(lm, "prior_high", "prior_low", "prior_close") == (ABSENT,) * 3
-
-
-def test_vwap_is_of_es_until_spy_trades() -> None:
-    lm = session()
-    add_es_trade(lm, P, at(20250603, 3), 24000, 1)
-    add_es_trade(lm, P, at(20250603, 3), 24004, 3)
-    assert vwap(lm, P, 10.0) == 24003 * 0.25 / 10.0
-    assert vwap(lm, P, 10.1) == 24003 * 0.25 / 10.1
-    add_spy_trade(lm, P, at(20250603, 4), 5_990_000, 100)
-    add_spy_trade(lm, P, at(20250603, 4), 5_990_400, 300)
-    assert vwap(lm, P, 10.1) == 599.03
-
-
-def test_with_a_fixed_ratio_vwap_is_always_of_es() -> None:
-    lm, p = session(), parameters_of(RATIO_FIXED=True, RATIO_DEFAULT=1.0)
-    add_es_trade(lm, p, at(20250603, 3), 24000, 1)
-    add_spy_trade(lm, p, at(20250603, 4), 5_990_000, 100)
-    assert vwap(lm, p, 1.0) == 6000.0
-
-
-def test_vwap_from_the_rth_open_knows_no_earlier_trade() -> None:
-    lm, opens = session(), at(20250603, 9, 30)
-    add_es_trade(lm, FROM_RTH, opens - 1, 24000, 7)
-    add_spy_trade(lm, FROM_RTH, opens - 1, 5_000_000, 7)
-    assert math.isnan(vwap(lm, FROM_RTH, 10.0))
-    add_es_trade(lm, FROM_RTH, opens, 24400, 1)
-    assert vwap(lm, FROM_RTH, 10.0) == 610.0
-    add_spy_trade(lm, FROM_RTH, opens, 6_200_000, 1)
-    assert vwap(lm, FROM_RTH, 10.0) == 620.0
-    assert vwap(lm, P, 10.0) == (5_000_000 * 7 + 6_200_000) / 8 / 10_000
-
-
-def test_without_regular_hours_there_is_no_vwap_from_their_open() -> None:
-    lm = session(20250704)
-    add_es_trade(lm, FROM_RTH, at(20250704, 10), 24000, 7)
-    add_spy_trade(lm, FROM_RTH, at(20250704, 10), 5_000_000, 7)
-    assert math.isnan(vwap(lm, FROM_RTH, 10.0))
-
-
-def profile(volumes: dict[int, int], p: object = P) -> LandmarkArrays:
-    lm = session()
-    for tick, volume in volumes.items():
-        add_es_trade(lm, p, at(20250603, 3), tick, volume)
-    refresh(lm, p, 0)
+    for hour, tick in zip((5, 9, 10), old_ticks, strict=False):
+        add_es_trade(lm, P, at(20250603, hour, 40 if hour == 9 else 0), tick, 2)
+    park_contract(lm, 10.0)
+    for n, tick in enumerate(new_ticks):
+        add_es_trade(lm, P, at(20250603, 11, n), tick, 3)
     return lm
 
 
-def test_the_poc_is_the_heaviest_tick_and_of_equals_the_lowest() -> None:
-    assert get(profile({24000: 5, 24001: 7, 24002: 6}), "poc") == (24001,)
-    assert get(profile({24000: 5, 24001: 7, 23990: 7}), "poc") == (23990,)
-    assert get(profile({23990: 7, 24000: 5, 24001: 7}), "poc") == (23990,)
+def test_a_roll_keeps_what_the_session_and_the_day_before_left_in_dollars() -> None:
+    lm = rolled_at_11([24000, 24200, 23900], [24341, 24240])
+    unpark_contract(lm, 10.1)
+    assert [span(lm, name) for name in EXTREMES] == [
+        (24442, 24139),  # 24200 and 23900 in the ticks of the new contract
+        (24240, 24240),
+        (24240, 24240),
+        (24442, 24442),
+        (24442, 24139),
+        (24442, 24139),
+    ]
+    amounts = (24000 * 2, 24200 * 2, 23900 * 2)
+    new = (24341 + 24240) * 3
+    assert get(lm, *RTH) == (
+        24240,
+        24139,
+        12,
+        round(sum(amounts) * 1.01) + new,
+        10,
+        round(sum(amounts[1:]) * 1.01) + new,
+    )
 
 
-def test_the_value_area_takes_the_heavier_two_rows_until_the_share_is_inside() -> None:
-    # 40 of 100 at the POC; above 12 + 8, below 9 + 10: up; then above 3 + 2, below 19: down, with 79
-    volumes = {24000: 40, 24001: 12, 24002: 8, 24003: 3, 24004: 2, 23999: 9, 23998: 10, 23997: 6, 23996: 10}
-    assert sum(volumes.values()) == 100
-    assert get(profile(volumes), "val", "poc", "vah") == (23998, 24000, 24002)
+def test_until_the_new_contract_s_ratio_is_known_only_its_own_trades_count() -> None:
+    lm = rolled_at_11([24000, 24200], [24341])
+    assert [span(lm, name) for name in EXTREMES] == [(24341, 24341), NONE, NONE, NONE, (24341, 24341), NONE]
+    assert get(lm, *RTH) == (24341, ABSENT, 3, 3 * 24341, 3, 3 * 24341)
 
 
-def test_exactly_the_share_is_enough() -> None:
-    volumes = {24000: 60, 24001: 5, 24002: 5, 23999: 4, 23998: 4, 23997: 11, 23996: 11}
-    assert sum(volumes.values()) == 100
-    assert get(profile(volumes), "val", "vah") == (24000, 24002)
-    volumes |= {24002: 4, 23997: 12}
-    assert get(profile(volumes), "val", "vah") == (23998, 24002)
+def test_without_a_trade_since_the_roll_the_last_price_is_the_old_contract_s() -> None:
+    lm = rolled_at_11([24000, 24200], [])
+    unpark_contract(lm, 10.1)
+    assert get(lm, "rth_last") == (24442,)
 
 
-def test_equal_sides_grow_downwards_first() -> None:
-    volumes = {24000: 60, 24001: 5, 24002: 5, 23999: 5, 23998: 5, 23997: 10, 24003: 10}
-    assert get(profile(volumes), "val", "vah") == (23998, 24000)
+def test_the_volume_profile_is_the_new_contract_s_alone() -> None:
+    lm = rolled_at_11([24341, 24200], [24240, 24240, 24241])
+    unpark_contract(lm, 10.1)
+    refresh(lm, P, 0)
+    assert get(lm, "poc", "val", "vah", "profile_volume") == (24240, 24240, 24241, 9)
+    assert int(lm.volume_at.sum()) == 9
 
 
-def test_the_value_area_ends_at_the_session_s_extremes() -> None:
-    assert get(profile({24000: 50, 24001: 50}, parameters_of(VALUE_AREA=0.99)), "val", "vah") == (24000, 24001)
-    assert get(profile({24000: 50, 23999: 50}, parameters_of(VALUE_AREA=0.99)), "val", "vah") == (23999, 24000)
+def test_what_was_parked_is_joined_once() -> None:
+    lm = rolled_at_11([24000, 24200], [24341])
+    unpark_contract(lm, 10.1)
+    once = lm.scalars[0].copy()
+    unpark_contract(lm, 10.2)
+    assert lm.scalars[0] == once
 
 
-def test_the_value_area_crosses_prices_without_trades() -> None:
-    assert get(profile({24000: 60, 24010: 40}), "val", "vah") == (24000, 24010)
-    assert get(profile({24000: 60, 23990: 40}), "val", "vah") == (23990, 24000)
+def test_without_a_ratio_what_the_old_contract_left_is_lost() -> None:
+    lm = session(20250602)
+    trade_day(lm, 20250602, [24000, 24020])
+    begin(lm, 20250603)
+    trade_day(lm, 20250603, [24500])
+    park_contract(lm, 0.0)
+    unpark_contract(lm, 10.1)
+    assert [span(lm, name) for name in EXTREMES] == [NONE] * 6
 
 
-def test_the_value_area_is_found_anew_in_every_period_in_which_something_traded() -> None:
-    lm, snaps = session(), int(P["hvl_snaps"])
-    add_es_trade(lm, P, at(20250603, 3), 24000, 10)
-    refresh(lm, P, 7 * snaps + 3)
-    add_es_trade(lm, P, at(20250603, 3), 24001, 9)
-    refresh(lm, P, 8 * snaps - 1)
-    assert get(lm, "val", "vah") == (24000, 24000)
-    refresh(lm, P, 8 * snaps)
-    assert get(lm, "val", "vah") == (24000, 24001)
+def test_a_parked_contract_s_prior_landmarks_wait_over_a_session_for_the_ratio() -> None:
+    lm = session(20250602)
+    trade_day(lm, 20250602, [24000, 24020, 24010])
+    park_contract(lm, 10.0)
+    begin(lm, 20250603)
+    unpark_contract(lm, 10.1)
+    assert [span(lm, name) for name in EXTREMES] == [NONE] * 6, "the parked session has ended"
+
+    lm = session(20250602)
+    trade_day(lm, 20250602, [24000, 24020, 24010])
+    begin(lm, 20250603)
+    park_contract(lm, 10.0)
+    begin(lm, 20250604)
+    unpark_contract(lm, 10.1)
+    assert get(lm, "prior_high", "prior_low", "prior_close") == (24260, 24240, 24250)
 
 
-def test_a_poc_outside_moves_the_value_area_at_once() -> None:
-    lm, snaps = session(), int(P["hvl_snaps"])
-    add_es_trade(lm, P, at(20250603, 3), 24000, 10)
-    refresh(lm, P, 7 * snaps)
-    add_es_trade(lm, P, at(20250603, 3), 24005, 100)
-    refresh(lm, P, 7 * snaps + 1)
-    assert get(lm, "val", "poc", "vah") == (24005, 24005, 24005)
-
-
-def oracle(volumes: dict[int, int], share: float) -> tuple[int, int, int]:
-    """The textbook's value area over a list of rows."""
-    low, high = min(volumes), max(volumes)
-    rows = [volumes.get(tick, 0) for tick in range(low, high + 1)]
-    poc = rows.index(max(rows))
-    first, last = poc, poc
-    while sum(rows[first : last + 1]) < share * sum(rows) - 1e-6:
-        above, below = sum(rows[last + 1 : last + 3]), sum(rows[max(first - 2, 0) : first])
-        if first > 0 and (below >= above or last == len(rows) - 1):
-            first = max(first - 2, 0)
-        else:
-            last = min(last + 2, len(rows) - 1)
-    return low + first, low + poc, low + last
-
-
-@given(
-    st.lists(st.tuples(st.integers(24570, 24600), st.integers(1, 50)), min_size=1, max_size=60),
-    st.sampled_from([0.1, 0.5, 0.68, 0.7, 0.95]),
-)
-def test_the_profile_does_not_depend_on_the_order_of_trades(trades: list[tuple[int, int]], share: float) -> None:
-    p = parameters_of(VALUE_AREA=share)
-    volumes: dict[int, int] = {}
-    for tick, size in trades:
-        volumes[tick] = volumes.get(tick, 0) + size
-    lm = session()
-    for tick, size in trades:
-        add_es_trade(lm, p, at(20250603, 3), tick, size)
-    refresh(lm, p, 0)
-    assert get(lm, "val", "poc", "vah") == oracle(volumes, share)
-
-
-def test_sums_of_a_whole_day_are_exact() -> None:
-    lm = session()
-    for _ in range(1000):
-        add_spy_trade(lm, P, at(20250603, 10), 6_801_234, 999_999)
-    assert get(lm, "spy_amount", "spy_rth_amount") == (6_801_234 * 999_999 * 1000,) * 2
-    assert vwap(lm, P, 10.0) == np.float64(6_801_234) / 10_000
+def test_newer_prior_landmarks_replace_parked_ones() -> None:
+    lm = session(20250602)
+    trade_day(lm, 20250602, [24000])
+    begin(lm, 20250603)
+    park_contract(lm, 10.0)
+    trade_day(lm, 20250603, [24500])
+    begin(lm, 20250604)
+    unpark_contract(lm, 10.1)
+    assert get(lm, "prior_high", "prior_low", "prior_close") == (24500,) * 3

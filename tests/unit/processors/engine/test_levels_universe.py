@@ -34,10 +34,10 @@ def full_snap() -> Snap:
     """A snap with one level of every kind, all near spot 600 at a ratio of 10.08."""
     snap = Snap(ratio=10.08, hotzones=(600.7,))
     for n, field in enumerate(SINGLE_TICKS.values()):
-        snap.landmarks.scalars[field] = 24180 + n
-    snap.landmarks.scalars["opening_complete"] = 1
-    snap.landmarks.scalars["es_volume"] = 2
-    snap.landmarks.scalars["es_amount"] = 24190 + 24191
+        snap.landmarks.scalars[field][0] = 24180 + n
+    snap.landmarks.scalars["opening_complete"][0] = 1
+    snap.landmarks.scalars["es_volume"][0] = 2
+    snap.landmarks.scalars["es_amount"][0] = 24190 + 24191
     snap.options = options(
         {601.0: 12},
         hvl=600.31,
@@ -132,7 +132,7 @@ def test_strikes_without_volume_and_walls_that_are_none_do_not_exist() -> None:
 
 def test_the_opening_range_exists_once_complete() -> None:
     snap = full_snap()
-    snap.landmarks.scalars["opening_complete"] = 0
+    snap.landmarks.scalars["opening_complete"][0] = 0
     assert snap.names("OPENING_RANGE_HIGH", "OPENING_RANGE_LOW") == []
 
 
@@ -177,10 +177,11 @@ def test_a_full_list_leaves_out_the_farthest_round_numbers_first() -> None:
 
 def test_then_the_farthest_strikes() -> None:
     snap = many(401, 0.25)
+    snap.hotzones = (555.0, 556.0, 645.0)
     assert snap.near()[1] == CANDIDATES
     assert snap.names("ROUND") == []
-    assert snap.names("CALL_WALL", "USER") == ["HOTZONE_555", "CALL_WALL", "HOTZONE_645"]
-    kept = CANDIDATES - 3
+    assert snap.names("CALL_WALL", "USER") == ["HOTZONE_555", "HOTZONE_556", "CALL_WALL", "HOTZONE_645"]
+    kept = CANDIDATES - 4  # from spot outwards, below before above
     assert snap.names("STRIKE") == [
         level_name(STRIKE, 600_000 + 50 * k, 0.25) for k in range(-(kept // 2), kept - kept // 2)
     ]
