@@ -27,11 +27,16 @@ from common import topics
 from common.errors import InputError, UnavailableError
 from common.settings import settings
 
+def _table_name(layer: str, topic: str) -> str:
+    return f"{layer}.{topic.rpartition('.')[0].replace('.', '_')}"
+
+
+_BRONZE = (*topics.ENGINE_INPUTS, topics.HEARTBEATS, topics.MARKERS)
+_GOLD = (topics.FEATURES, topics.SIGNALS, topics.OUTCOMES, topics.OPTIONS_FLOW)
+
 TABLES: dict[str, str] = {
-    topics.FUTURES_MBP10: "bronze.futures_mbp10",
-    topics.FUTURES_TRADES: "bronze.futures_trades",
-    topics.FEATURES: "gold.levels_features",
-    topics.SIGNALS: "gold.levels_signals",
+    **{topic: _table_name("bronze", topic) for topic in _BRONZE},
+    **{topic: _table_name("gold", topic) for topic in _GOLD},
 }
 """The table of each stored topic (the topic's name without a namespace)."""
 
