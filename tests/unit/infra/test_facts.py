@@ -6,19 +6,14 @@ from typing import Any
 
 import pytest
 
-from common import schemas, topics
+from common import iceberg, schemas, topics
 from common.avro import encode_row
 from infra.local.facts import Facts
 from tests.support.memory_log import MemoryLog
 
 WATERMARK_NS = 10_000_000_001
 INPUT = "input"
-TABLES = {
-    topics.FUTURES_MBP10: "bronze.futures_mbp10",
-    topics.FUTURES_TRADES: "bronze.futures_trades",
-    topics.FEATURES: "gold.levels_features",
-    topics.SIGNALS: "gold.levels_signals",
-}
+TABLES = iceberg.TABLES
 
 
 def _filler(field: schemas.Field) -> Any:
@@ -34,7 +29,7 @@ class World:
 
     def __init__(self) -> None:
         self.log = MemoryLog()
-        for name in (topics.HEARTBEATS, topics.MARKERS, *TABLES):
+        for name in TABLES:
             self.log.create(name)
         self.committed: dict[str, int] = {}
         process = self.log.process()
