@@ -73,7 +73,7 @@ def kill(services: Services, home: Path, name: str) -> None:
 
 
 def kills() -> list[tuple[float, str]]:
-    """Who dies after which share of its rows, in order."""
+    """Who dies after which share of its rows."""
     rng = random.Random(SEED)
     names = [*WORKERS, *rng.sample(WORKERS, KILLS - len(WORKERS))]
     return sorted((rng.uniform(EARLIEST, LATEST), name) for name in names)
@@ -110,15 +110,21 @@ def run_with_kills(services: Services, facts: Facts, home: Path, rows: int) -> N
         name = iceberg.TABLES[topics.SIGNALS]
         return table_rows(name) if iceberg.load_table(name) else 0
 
-    services.start("producer", ["dbn", "--complex", "SPY", "--speed", SPEED, *(f"--file={path}" for path in FILES)])
+    services.start("producer", ["publish", "--complex", "SPY", "--speed", SPEED, *(f"--file={path}" for path in FILES)])
     progress: dict[str, Callable[[], int]] = {
         "features": lambda: published(topics.FEATURES),
         "signals": lambda: published(topics.SIGNALS),
         "sink": stored,
     }
-    for share, name in kills():
-        done = progress[name]
-        wait_for(services, facts, lambda done=done, share=share: done() > share * rows)  # type: ignore[misc]
-        kill(services, home, name)
-        assert done() < rows, f"{name} had finished before it was killed: choose a lower SPEED"
+    pending = kills()
+
+    def strike() -> bool:
+        """Kill who is due; true when all kills are done. No service waits for the share of another."""
+        for share, name in [(s, n) for s, n in pending if progress[n]() > s * rows]:
+            pending.remove((share, name))
+            kill(services, home, name)
+            assert progress[name]() < rows, f"{name} had finished before it was killed: choose a lower SPEED"
+        return not pending
+
+    wait_for(services, facts, strike)
     wait_for(services, facts, lambda: facts.reached().waiting_for is None)
