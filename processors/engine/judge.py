@@ -23,6 +23,7 @@ from processors.engine.feasibility import (
 )
 from processors.engine.levels import STRONG
 from processors.engine.levelstate import ADDED, DEALER_GAMMA, DELTA_LIQ, REMOVED, SCORE, VELOCITY, Rings
+from processors.engine.moment import HALTED
 from processors.engine.score import (
     BarrierState,
     Direction,
@@ -40,7 +41,6 @@ from processors.engine.score import (
     weighted,
 )
 from processors.engine.smoothing import capped_ratio, decay_together, ewma, ewma_alpha, rolling_median
-from processors.engine.snap import HALTED
 from processors.engine.triggers import (
     NOT_HELD,
     Signal,

@@ -12,6 +12,7 @@ from tests.architecture.tree import Module, bindings, dotted, imports, listed, m
 ALLOWED = (
     "__future__",
     "collections.abc",
+    "collections.deque",
     "dataclasses",
     "enum",
     "functools",
@@ -27,6 +28,7 @@ ALLOWED = (
     "common.columns",
     "common.jit",  # how kernels are compiled; looks at source files once, when a module is loaded
     "common.config.EngineConfig",
+    "common.config.MOST_HOTZONES",
     "common.config.NS_PER_MS",
     "common.config.NS_PER_S",
     "common.errors",

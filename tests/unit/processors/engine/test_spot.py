@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from processors.engine.snap import RATIO_HELD, SPY_STALE
+from processors.engine.moment import RATIO_HELD, SPY_STALE
 from tests.support.market import INSTRUMENT, NS, Market, ladder
 
 SIZES = [50] * 10
