@@ -14,14 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from common.jit import inlined, kernel
 
 GENERATION_RECORDS = 1 << 17
 """Identical records are recognised when fewer than this many others lie between them (up to twice as many)."""
 
 _SLOTS = GENERATION_RECORDS * 2
+_PLACE_BITS = 18
+_PLACE = np.uint32((1 << _PLACE_BITS) - 1)
+_TAG_SHIFT = np.uint64(64 - (32 - _PLACE_BITS))
+_NOT_SEEN = -1
 _MASK = np.uint64(_SLOTS - 1)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MUL_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -29,54 +34,77 @@ _MUL_2 = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
-@nb.njit(cache=True, inline="always")
+@inlined
 def _mix(x: np.uint64) -> np.uint64:
     x = (x ^ (x >> _S30)) * _MUL_1
     x = (x ^ (x >> _S27)) * _MUL_2
     return x ^ (x >> _S31)
 
 
-@nb.njit(cache=True)
+@kernel
 def _absorb(h: NDArray[np.uint64], words: NDArray[np.uint64]) -> None:
     for i in range(len(h)):
         h[i] = _mix((h[i] ^ words[i]) + _GOLDEN)
 
 
-@nb.njit(cache=True)
-def _count(keys: NDArray[np.uint64], counts: NDArray[np.int64], key: np.uint64, add: int) -> int:
-    """The count under ``key`` before ``add`` is added to it (open addressing; a zero count is an empty slot)."""
+@inlined
+def _find(table: NDArray[np.uint32], keys: NDArray[np.uint64], generation: int, key: np.uint64) -> int:
+    """The key's place among the generation's keys, or _NOT_SEEN."""
+    tag = np.uint32(key >> _TAG_SHIFT)
     slot = key & _MASK
-    while counts[slot] != 0 and keys[slot] != key:
+    entry = table[generation, slot]
+    while entry != 0:
+        if entry >> _PLACE_BITS == tag:
+            place = int(entry & _PLACE) - 1
+            if keys[generation, place] == key:
+                return place
         slot = (slot + np.uint64(1)) & _MASK
-    before = counts[slot]
-    if add != 0:
-        keys[slot] = key
-        counts[slot] = before + add
-    return int(before)
+        entry = table[generation, slot]
+    return _NOT_SEEN
 
 
-@nb.njit(cache=True)
+@inlined
+def _insert(table: NDArray[np.uint32], generation: int, key: np.uint64, place: int) -> None:
+    slot = key & _MASK
+    while table[generation, slot] != 0:
+        slot = (slot + np.uint64(1)) & _MASK
+    table[generation, slot] = (np.uint32(key >> _TAG_SHIFT) << _PLACE_BITS) | np.uint32(place + 1)
+
+
+@kernel
 def _number(
     hashes: NDArray[np.uint64],
     out: NDArray[np.int64],
     position: int,
+    table: NDArray[np.uint32],
     keys: NDArray[np.uint64],
     counts: NDArray[np.int64],
+    used: NDArray[np.int64],
 ) -> None:
-    """Ids of records ``position`` onwards; ``keys`` and ``counts`` hold the two youngest generations."""
+    """Ids of records ``position`` onwards; the arrays hold the two youngest generations.
+
+    ``keys`` and ``counts`` stand in the order of arrival, ``table`` (open addressing; 0 is empty) finds a key's place:
+    a small table whose entries begin with bits of the key, so that a new key, by far the usual case, touches no more.
+    """
     for i in range(len(hashes)):
         generation = (position + i) // GENERATION_RECORDS
         now, before = generation % 2, (generation + 1) % 2
         if (position + i) % GENERATION_RECORDS == 0:
-            counts[now, :] = 0
+            table[now, :] = 0
+            used[now] = 0
         h = hashes[i]
-        ordinal = _count(keys[now], counts[now], h, 0)
-        if ordinal == 0:
+        place = _find(table, keys, now, h)
+        if place == _NOT_SEEN:
+            earlier = _find(table, keys, before, h)
             # Seen in the generation before: go on from there.
-            ordinal = _count(keys[before], counts[before], h, 0)
-            _count(keys[now], counts[now], h, ordinal + 1)
+            ordinal = np.int64(0) if earlier == _NOT_SEEN else counts[before, earlier]
+            place = used[now]
+            used[now] += 1
+            keys[now, place] = h
+            _insert(table, now, h, place)
         else:
-            _count(keys[now], counts[now], h, 1)
+            ordinal = counts[now, place]
+        counts[now, place] = ordinal + 1
         out[i] = np.int64(_mix(h + np.uint64(ordinal) * _GOLDEN))
 
 
@@ -91,8 +119,9 @@ def fnv1a(text: str) -> int:
 def content_hashes(topic: str, words: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
     """The hash of each record's content.
 
-    ``words`` are uint64 columns in the fixed order: publisher (the venue), instrument_id, ts_event, ts_recv, sequence,
-    action, side, price (1e-9, as sent), size.
+    ``words`` are uint64 columns in an order that is fixed per vendor and topic: for DBN publisher (the venue),
+    instrument_id, ts_event, ts_recv, sequence, action, side, price (1e-9, as sent), size; for Massive
+    :data:`producers.massive.columns.CONTENT`.
     """
     h = np.full(len(words[0]), fnv1a(topic), np.uint64)
     for column in words:
@@ -105,12 +134,14 @@ class EventIds:
 
     def __init__(self) -> None:
         self._position = 0
-        self._keys = np.zeros((2, _SLOTS), np.uint64)
-        self._counts = np.zeros((2, _SLOTS), np.int64)
+        self._table = np.zeros((2, _SLOTS), np.uint32)
+        self._keys = np.zeros((2, GENERATION_RECORDS), np.uint64)
+        self._counts = np.zeros((2, GENERATION_RECORDS), np.int64)
+        self._used = np.zeros(2, np.int64)
 
     def assign(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The ids of the source's next records, whose content hashes are given."""
         out = np.empty(len(hashes), np.int64)
-        _number(hashes, out, self._position, self._keys, self._counts)
+        _number(hashes, out, self._position, self._table, self._keys, self._counts, self._used)
         self._position += len(hashes)
         return out

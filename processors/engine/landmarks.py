@@ -43,6 +43,7 @@ SCALARS = np.dtype(
         ("poc", np.int64),  # the tick with the greatest volume, of equals the lowest
         ("vah", np.int64),
         ("val", np.int64),
+        ("overnight_complete", np.int64),  # 1 at snaps from the RTH open on
         ("opening_complete", np.int64),  # 1 at snaps from the end of the opening range on
         ("area_period", np.int64),  # period of hvl_snaps in which the value area was last looked at; -1 not yet
         ("area_volume", np.int64),  # volume the value area was found for
@@ -133,6 +134,7 @@ def begin_session(lm: LandmarkArrays, rth_open_ns: int, rth_close_ns: int) -> No
     _forget_es(lm.scalars, 1)
     s.rth_open_ns = rth_open_ns
     s.rth_close_ns = rth_close_ns
+    s.overnight_complete = 0
     s.opening_complete = 0
     s.spy_volume = 0
     s.spy_amount = 0
@@ -332,8 +334,9 @@ def refresh(lm: LandmarkArrays, p: Any, bucket: int) -> None:
     The value area is found anew in the first snap of every ``hvl_snaps``, and when the POC has left it.
     """
     s = lm.scalars[0]
-    if s.rth_open_ns > 0 and bucket * p.snap_ns >= s.rth_open_ns + p.opening_range_ns:
-        s.opening_complete = 1
+    if s.rth_open_ns > 0:
+        s.overnight_complete = 1 if bucket * p.snap_ns >= s.rth_open_ns else 0
+        s.opening_complete = 1 if bucket * p.snap_ns >= s.rth_open_ns + p.opening_range_ns else 0
     if s.profile_volume == s.area_volume:
         return
     period = bucket // p.hvl_snaps

@@ -149,8 +149,9 @@ def _add_landmarks(near: NearLevels, count: int, p: Parameters, lm: LandmarkArra
     n = _add_tick(near, n, p, spot, ratio, SESSION_LOW, s.session_low)
     n = _add_tick(near, n, p, spot, ratio, PREMARKET_HIGH, s.premarket_high)
     n = _add_tick(near, n, p, spot, ratio, PREMARKET_LOW, s.premarket_low)
-    n = _add_tick(near, n, p, spot, ratio, OVERNIGHT_HIGH, s.overnight_high)
-    n = _add_tick(near, n, p, spot, ratio, OVERNIGHT_LOW, s.overnight_low)
+    if s.overnight_complete == 1:  # until then they are the session's
+        n = _add_tick(near, n, p, spot, ratio, OVERNIGHT_HIGH, s.overnight_high)
+        n = _add_tick(near, n, p, spot, ratio, OVERNIGHT_LOW, s.overnight_low)
     if s.opening_complete == 1:
         n = _add_tick(near, n, p, spot, ratio, OPENING_RANGE_HIGH, s.opening_high)
         n = _add_tick(near, n, p, spot, ratio, OPENING_RANGE_LOW, s.opening_low)

@@ -101,20 +101,28 @@ class Diff:
         if not differing:
             console.print(f"No signal and no score differs from {self.before}.")
             return
-        shown = Table(title=f"Against {self.before}", title_justify="left", show_edge=False, header_style="bold")
+        # Dates only where there are several: the table should fit into 80 columns.
+        moments = [level.first_ns for level in differing] + [level.last_ns for level in differing]
+        days = {shown_time(ts_ns)[:10] for ts_ns in moments if ts_ns is not None}
+        begin = 11 if len(days) == 1 else 0
+        shown = Table(title=f"Against {self.before}", title_justify="left", box=None, header_style="bold")
         shown.add_column("level")
-        for heading in ("snaps", "changed", "only before", "only now"):
+        for heading in ("snaps", "changed", "gone", "new"):
             shown.add_column(heading, justify="right")
-        shown.add_column("first change")
-        shown.add_column("last change")
-        for heading in ("score mean |Δ|", "max |Δ|"):
+        shown.add_column("first")
+        shown.add_column("last")
+        for heading in ("|Δ| mean", "max"):
             shown.add_column(heading, justify="right")
         for level in differing:
             counts = (level.both, level.changed, level.only_before, level.only_after)
-            times = ("" if ts_ns is None else shown_time(ts_ns) for ts_ns in (level.first_ns, level.last_ns))
+            times = ("" if ns is None else shown_time(ns)[begin:19] for ns in (level.first_ns, level.last_ns))
             scores = (f"{level.score_mean:.2f}", f"{level.score_max:.2f}")
             shown.add_row(level.level_id, *(f"{count:,}" for count in counts), *times, *scores)
         console.print(shown)
+        console.print(
+            "[dim]changed: snaps with another signal, first and last of them (UTC); gone, new: snaps that only one run"
+            " has; |Δ|: of the smoothed score[/dim]"
+        )
         if self.transitions:
             moves = Table(title="Before \\ now", title_justify="left", show_edge=False, header_style="bold")
             moves.add_column("")

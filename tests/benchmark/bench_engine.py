@@ -39,7 +39,9 @@ DECODE_RECORDS = 65_536
 KERNEL_EVENTS = 400_000
 """Records of the session that is merged and held in memory."""
 
-MEMORY_EVENTS = (50_000, 500_000)
+MEMORY_TIMES = 10
+"""How many times as long the second session is whose peak memory is measured."""
+
 LEVEL_EVENTS, LEVEL_EVENTS_PER_SNAP = 50_000, 5
 """A session of many snaps, in which levels cost more than events."""
 
@@ -164,14 +166,11 @@ def peak_bytes(session: Session) -> int:
 
 def memory(folder: Path) -> dict[str, Any]:
     """Peak memory of a session and of one ten times as long."""
-    short, long = (repeated(folder, events) for events in MEMORY_EVENTS)
+    short = repeated(folder, 1)
+    long = repeated(folder, MEMORY_TIMES * short.events)
     peak_bytes(short)  # compiles, which needs more memory than the work
     peaks = [peak_bytes(short), peak_bytes(long)]
-    return {
-        "events": [short.events, long.events],
-        "peak_bytes": peaks,
-        "growth": round(peaks[1] / peaks[0] - 1, 3),
-    }
+    return {"events": [short.events, long.events], "peak_bytes": peaks, "growth": round(peaks[1] / peaks[0] - 1, 3)}
 
 
 def levels(folder: Path) -> list[dict[str, float]]:

@@ -81,7 +81,7 @@ def measure(session: Session, home: Path, config: EngineConfig) -> dict[str, Any
 
 def _measure(session: Session, endpoints: Endpoints, config: EngineConfig) -> dict[str, Any]:
     namespace = f"bench.{uuid.uuid4().hex[:8]}"
-    command = [sys.executable, "-m", "producers", "dbn", "--namespace", namespace]
+    command = [sys.executable, "-m", "producers", "publish", "--namespace", namespace]
     for path in session.paths:
         command += ["--file", str(path)]
     subprocess.run(command, cwd=PROJECT_ROOT, env=child_environment(), check=True, capture_output=True)

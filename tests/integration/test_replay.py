@@ -119,7 +119,9 @@ def test_the_live_run_is_compared_with_another_configuration(run: LiveRun) -> No
     assert other["config_hash"] != same["config_hash"]
     assert other["diff"]["changed"] > 0
     shown = run.command("replay", "--diff", "live", "--set", "TRIGGER_HOLD_TIME=0.5")
-    assert "first change" in shown.out
+    changed = next(level for level in other["diff"]["levels"] if level["changed"])
+    (line,) = (line for line in shown.out.splitlines() if line.split()[:1] == [changed["level_id"]])
+    assert f" {changed['changed']:,} " in line
 
 
 def test_what_is_not_there_is_named_with_what_to_do(run: LiveRun, tmp_path: Path) -> None:

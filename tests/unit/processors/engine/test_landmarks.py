@@ -65,6 +65,15 @@ def test_overnight_is_from_the_session_s_open_to_the_rth_open() -> None:
     assert span(lm, "rth") == (23900, 23900)
 
 
+@pytest.mark.parametrize(("date", "complete"), [(20250603, 1), (20241129, 1), (20250704, 0)])
+def test_overnight_is_complete_at_the_snap_on_the_rth_open(date: int, complete: int) -> None:
+    lm = session(date)
+    refresh(lm, P, at(date, 9, 30) // SNAP_NS - 1)
+    assert get(lm, "overnight_complete") == (0,)
+    refresh(lm, P, at(date, 9, 30) // SNAP_NS)
+    assert get(lm, "overnight_complete", "opening_complete") == (complete, 0)
+
+
 def test_regular_hours_end_before_their_close() -> None:
     lm = session()
     add_es_trade(lm, P, at(20250603, 16, 0, -1), 24000, 1)

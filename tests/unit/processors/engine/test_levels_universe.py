@@ -35,6 +35,7 @@ def full_snap() -> Snap:
     snap = Snap(ratio=10.08, hotzones=(600.7,))
     for n, field in enumerate(SINGLE_TICKS.values()):
         snap.landmarks.scalars[field][0] = 24180 + n
+    snap.landmarks.scalars["overnight_complete"][0] = 1
     snap.landmarks.scalars["opening_complete"][0] = 1
     snap.landmarks.scalars["es_volume"][0] = 2
     snap.landmarks.scalars["es_amount"][0] = 24190 + 24191
@@ -134,6 +135,13 @@ def test_the_opening_range_exists_once_complete() -> None:
     snap = full_snap()
     snap.landmarks.scalars["opening_complete"][0] = 0
     assert snap.names("OPENING_RANGE_HIGH", "OPENING_RANGE_LOW") == []
+
+
+def test_overnight_extremes_exist_once_complete() -> None:
+    snap = full_snap()
+    snap.landmarks.scalars["overnight_complete"][0] = 0
+    assert snap.names("OVERNIGHT_HIGH", "OVERNIGHT_LOW") == []
+    assert snap.names("PREMARKET_LOW", "PREMARKET_HIGH") == ["PREMARKET_HIGH", "PREMARKET_LOW"]
 
 
 def test_vwap_can_be_turned_off() -> None:
