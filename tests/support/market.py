@@ -33,6 +33,10 @@ def ladder(best: float, sizes: Sequence[int], side: str) -> list[tuple[float, in
     return [(best + k * step, size) for k, size in enumerate(sizes)]
 
 
+EXP_DAYS = 20_242
+"""The session's date, 2025-06-03, as days since the epoch."""
+
+
 class Market:
     """Collects records in the order of their calls; times are ns after the session's open."""
 
@@ -115,9 +119,12 @@ class Market:
             exchange=exchange,
         )
 
-    def option_trade(self, at_ns: int, strike: float, right: str, price: float, size: int, **fields: Any) -> None:
-        """One trade of an option that expires on the session's date; MID without an aggressor of its own."""
-        self.add(topics.OPTIONS_TRADES, at_ns, **_option(strike, right), price=price, size=size, **fields)
+    def option_trade(
+        self, at_ns: int, strike: float, right: str, price: float, size: int, exp_days: int = EXP_DAYS, **fields: Any
+    ) -> None:
+        """One trade of an option, of today's unless said otherwise; MID without an aggressor of its own."""
+        option = {**_option(strike, right), "exp_date": exp_days}
+        self.add(topics.OPTIONS_TRADES, at_ns, event_ns=None, **option, price=price, size=size, **fields)
 
     def option_quote(self, at_ns: int, strike: float, right: str, bid: float | None, ask: float | None) -> None:
         """Best bid and offer of an option."""
@@ -172,10 +179,6 @@ def _batch(topic: str, records: Sequence[Mapping[str, Any]]) -> Batch:
         filled = np.array([0 if value is None else value for value in values], kind)
         columns[name] = Column(filled, None if valid.all() else valid)
     return Batch(topic, len(records), columns)
-
-
-EXP_DAYS = 20_242
-"""The session's date, 2025-06-03, as days since the epoch."""
 
 
 def _option(strike: float, right: str) -> dict[str, Any]:
