@@ -22,7 +22,10 @@ _T = TypeVar("_T")
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Publish market data to the topics.")
 
 FilesOption = Annotated[
-    list[Path], typer.Option("--file", "-f", help="DBN file with mbp-10 or trades records; repeatable.")
+    list[Path],
+    typer.Option(
+        "--file", "-f", help="DBN file (mbp-10 or trades) or Massive capture (*.massive.jsonl, .zst); repeatable."
+    ),
 ]
 SpeedOption = Annotated[str, typer.Option(help="max, or a multiple of real time, e.g. 1 or 60.")]
 ComplexOption = Annotated[str, typer.Option("--complex", help="Complex that the files belong to.")]
@@ -30,13 +33,13 @@ NamespaceOption = Annotated[str | None, typer.Option(help="Prefix of the topics'
 
 
 @app.command()
-def dbn(
+def publish(
     file: FilesOption,
     speed: SpeedOption = "max",
     complex_name: ComplexOption = "SPY",
     namespace: NamespaceOption = None,
 ) -> None:
-    """Publish DBN files (mbp-10 and trades, plain or zstd), merged in event time, each event once.
+    """Publish DBN files and captures, merged in event time, each event once.
 
     A second run of the same files adds nothing; after a crash it goes on where the log ends.
     """
@@ -48,7 +51,7 @@ def dbn(
         def show(records: Mapping[str, int], watermark_ns: int) -> None:
             bar.update(task, description=f"{sum(records.values()):,} events, at {utc(watermark_ns)[:23]} UTC")
 
-        outcome = _or_exit(lambda: service.serve_dbn(file, speed, complex_name, namespace, show))
+        outcome = _or_exit(lambda: service.serve_files(file, speed, complex_name, namespace, show))
     Console().print(_sentence(outcome), soft_wrap=True, highlight=False)
 
 

@@ -10,7 +10,8 @@ import zstandard
 from common.errors import InputError
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-READ_BYTES = 256 << 10
+READ_BYTES = 32 << 10
+"""Of a compressed file; what it becomes stays in the nearer caches until it is copied."""
 
 AGAIN = "Download or copy the file again and run the same command; what was published before the damage is kept."
 

@@ -1,4 +1,4 @@
-"""What the log already holds of a source: its promises so far and the last record of each topic. Reads only."""
+"""What the log already holds: the promises made so far and the last record of each topic. Reads only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STALL_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A heartbeat of this source, as far as a restart needs it.
+    """A heartbeat, as far as a restart needs it.
 
     ``input_records``: how many records of the input stand before ``next_offset``.
     """
@@ -49,8 +49,8 @@ class Tail:
     ts_effective_ns: int = 0
 
 
-def read_beats(consumer: ck.Consumer, topic: str, partition: int, source: str, writer: Writer) -> list[Beat]:
-    """All heartbeats of ``source`` in the partition, oldest first.
+def read_beats(consumer: ck.Consumer, topic: str, partition: int, writer: Writer) -> list[Beat]:
+    """All heartbeats in the partition, oldest first: a promise binds who comes after, whoever made it.
 
     Raises UnavailableError, InvariantError for bad bytes.
     """
@@ -61,7 +61,6 @@ def read_beats(consumer: ck.Consumer, topic: str, partition: int, source: str, w
     batch = _decode(Codec(load(HEARTBEATS)), topic, values, writer)
     ended = load(HEARTBEATS).field("state").symbols.index("ENDED")
     rows = zip(
-        string_list(batch.columns["source"]),
         string_list(batch.columns["topic"]),
         batch["partition"].tolist(),
         batch["next_offset"].tolist(),
@@ -73,8 +72,8 @@ def read_beats(consumer: ck.Consumer, topic: str, partition: int, source: str, w
     )
     return [
         Beat(str(about), next_offset, watermark_ns, state == ended, input_id, records)
-        for who, about, number, next_offset, watermark_ns, state, input_id, records in rows
-        if who == source and number == partition
+        for about, number, next_offset, watermark_ns, state, input_id, records in rows
+        if number == partition
     ]
 
 

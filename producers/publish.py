@@ -15,19 +15,18 @@ from common.config import EngineConfig
 from common.errors import BreakwaterError, InputError
 from common.schemas import RecordSchema, load
 from common.telemetry import get_logger
-from common.topics import FUTURES_MBP10, FUTURES_TRADES, HEARTBEATS, full_name
-from producers.dbn import CHUNK_RECORDS, DbnReader
-from producers.dbn.parse import SOURCE
+from common.topics import HEARTBEATS, full_name
+from producers.dbn import CHUNK_RECORDS
 from producers.log_state import Beat, read_beats, read_tail
 from producers.pacing import paced
 from producers.publisher import Publisher, Target
 from producers.resume import Plan, plan, remaining
-from producers.stream import StampedStep, input_id, stamped_batches
+from producers.stream import StampedStep, check_file, input_id, stamped_batches, topics_of
 
 log = get_logger("producers")
 
-TOPICS = (FUTURES_MBP10, FUTURES_TRADES)
-"""What the source promises about, also where an input has records of one of them only."""
+SOURCE = "files"
+"""Who promises in the heartbeats: a merged input speaks for the feeds of all its files."""
 
 Progress = Callable[[Mapping[str, int], int], None]
 """Told the acknowledged records per topic and the event time reached, now and then."""
@@ -91,7 +90,7 @@ def publish_files(
     if decided.done:
         records = _ended_records(job, clients, identity)
         log.info("already_published", input_id=identity, **records)
-        return Outcome(identity, records, dict.fromkeys(TOPICS, 0), True, time.monotonic() - begun_s)
+        return Outcome(identity, records, dict.fromkeys(topics_of(job.paths), 0), True, time.monotonic() - begun_s)
     target = Target(SOURCE, job.complex_name, job.partition, job.namespace, job.run_id, identity, clients.schema_ids)
     publisher = Publisher(clients.producer, target, decided.next_offsets, decided.published, config.snap_interval_ns)
     log.info("publishing", input_id=identity, run_id=job.run_id, published_before=dict(decided.published))
@@ -130,7 +129,7 @@ def _decide(job: Job, config: EngineConfig, clients: Log, identity: str) -> Plan
         topic: read_tail(
             clients.consumer, full_name(topic, job.namespace), job.partition, load(topic), clients.registry.schema
         )
-        for topic in TOPICS
+        for topic in topics_of(job.paths)
     }
     return plan(
         identity,
@@ -142,10 +141,10 @@ def _decide(job: Job, config: EngineConfig, clients: Log, identity: str) -> Plan
 
 
 def _beats(job: Job, clients: Log) -> list[Beat]:
-    """The source's heartbeats, their topics by the schemas' names."""
+    """The heartbeats, their topics by the schemas' names."""
     prefix = full_name("", job.namespace)
     heartbeats = full_name(HEARTBEATS, job.namespace)
-    beats = read_beats(clients.consumer, heartbeats, job.partition, SOURCE, clients.registry.schema)
+    beats = read_beats(clients.consumer, heartbeats, job.partition, clients.registry.schema)
     return [
         Beat(b.topic.removeprefix(prefix), b.next_offset, b.ts_watermark_ns, b.ended, b.input_id, b.input_records)
         for b in beats
@@ -167,9 +166,9 @@ def _steps(job: Job, config: EngineConfig, decided: Plan, stop: Event) -> Iterat
 
 
 def files_of(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """The input files, each opened once to see that it is a DBN file that can be read. Raises InputError."""
+    """The input files, each opened once to see that it can be read. Raises InputError."""
     if not paths:
-        raise InputError("no input file is given", hint="Name DBN files with --file.")
+        raise InputError("no input file is given", hint="Name DBN files and captures with --file.")
     for path in paths:
-        DbnReader(path).close()
+        check_file(path)
     return tuple(paths)

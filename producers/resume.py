@@ -63,7 +63,7 @@ def plan(
 ) -> Plan:
     """Decide where the input ``identity`` goes on.
 
-    ``beats``: the source's heartbeats, oldest first; ``tails``: the end of each topic, by the schema's name, and
+    ``beats``: all heartbeats, oldest first; ``tails``: the end of each topic, by the schema's name, and
     ``beats`` name topics likewise; ``steps``: the input's stream from its start, with a floor of 0 (read as far as
     needed). Raises InputError when a topic holds events that are later than the input's first and not of it,
     InvariantError when records of the input are missing in the log or stand there twice.

@@ -1,14 +1,15 @@
 """The order of a source's records and the time at which each applies (DESIGN 4.1).
 
-A record's key is the greatest ``ts_event_ns`` of its own file up to and with it, so that a file's order is never
-changed. Records of several files are merged by (key, trades before book, file order). ``ts_effective_ns`` is the
-greatest of the key plus the lateness and the floor, the last promise before this input; so it never decreases within a
-topic, and a promise made for the next record's time never moves a later record.
+A record is due at the greatest ``ts_event_ns`` of its topic in its own file up to and with it, plus the topic's
+lateness, so that a file's order is never changed. Records of several files are merged by (due time, trades before book,
+file order). ``ts_effective_ns`` is the greater of the due time and the floor, the last promise before this input; so it
+never decreases within a topic, and a promise made for the next record's time never moves a later record. Promises are
+about effective times: one number holds for all topics, however late each of them is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,10 +18,27 @@ from numpy.typing import NDArray
 
 from common.columns import Batch, Column, concat
 from common.errors import InputError
-from common.topics import FUTURES_MBP10, FUTURES_TRADES
+from common.topics import (
+    FUTURES_MBP10,
+    FUTURES_TRADES,
+    OPTIONS_GREEKS,
+    OPTIONS_QUOTES,
+    OPTIONS_TRADES,
+    STOCKS_QUOTES,
+    STOCKS_TRADES,
+)
 
-TOPIC_RANK = {FUTURES_TRADES: 0, FUTURES_MBP10: 1}
-"""Trades come before the book changes that they cause."""
+_RANKED = (
+    FUTURES_TRADES,
+    FUTURES_MBP10,
+    STOCKS_TRADES,
+    STOCKS_QUOTES,
+    OPTIONS_TRADES,
+    OPTIONS_QUOTES,
+    OPTIONS_GREEKS,
+)
+TOPIC_RANK = {topic: rank for rank, topic in enumerate(_RANKED)}
+"""Trades come before the book changes and quotes that they cause."""
 
 
 class Reader(Protocol):
@@ -35,9 +53,11 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """What stamps and promises follow: all in ns. ``floor_ns`` is the last promise made before this input."""
+    """What stamps and promises follow, in ns: ``lateness_ns`` by topic, ``floor_ns`` the last promise made before this
+    input.
+    """
 
-    lateness_ns: int
+    lateness_ns: Mapping[str, int]
     snap_interval_ns: int
     floor_ns: int = 0
 
@@ -61,21 +81,22 @@ class StampedStep:
 class _Head:
     """One reader and the records of it that are known but not yet merged."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, lateness_ns: int) -> None:
         self.reader = reader
         self.batch: Batch | None = None
-        self.keys: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.due_ns: NDArray[np.int64] = np.zeros(0, np.int64)
         self.damage: InputError | None = None
-        self._last_key_ns = 0
+        self._lateness_ns = lateness_ns
+        self._bound_ns = 0
 
     @property
-    def next_key_ns(self) -> int:
-        """Key of the next record, or a bound of it where the next record is damaged."""
-        return self._last_key_ns if self.batch is None else int(self.keys[0])
+    def next_due_ns(self) -> int:
+        """When the next record is due, or a bound of it where the next record is damaged."""
+        return self._bound_ns if self.batch is None else int(self.due_ns[0])
 
     @property
-    def last_key_ns(self) -> int:
-        return int(self.keys[-1])
+    def last_due_ns(self) -> int:
+        return int(self.due_ns[-1])
 
     def load(self, count: int) -> None:
         """Replace the merged chunk by the next one."""
@@ -84,16 +105,16 @@ class _Head:
         except InputError as error:
             self.batch, self.damage = None, error
         if self.batch is not None:
-            ts_event_ns = self.batch.columns["ts_event_ns"].values.astype(np.int64, copy=True)
-            ts_event_ns[0] = max(int(ts_event_ns[0]), self._last_key_ns)
-            self.keys = np.maximum.accumulate(ts_event_ns)
-            self._last_key_ns = self.last_key_ns
+            due_ns = self.batch.columns["ts_event_ns"].values.astype(np.int64) + self._lateness_ns
+            due_ns[0] = max(int(due_ns[0]), self._bound_ns)
+            self.due_ns = np.maximum.accumulate(due_ns)
+            self._bound_ns = self.last_due_ns
 
     def take(self, count: int) -> tuple[Batch, NDArray[np.int64]]:
-        """Remove the next ``count`` records: their batch and keys."""
+        """Remove the next ``count`` records: their batch and due times."""
         assert self.batch is not None
-        taken = self.batch.slice(0, count), self.keys[:count]
-        self.batch, self.keys = self.batch.slice(count, self.batch.length), self.keys[count:]
+        taken = self.batch.slice(0, count), self.due_ns[:count]
+        self.batch, self.due_ns = self.batch.slice(count, self.batch.length), self.due_ns[count:]
         return taken
 
 
@@ -102,19 +123,19 @@ def sequence(readers: Sequence[Reader], times: Times, chunk_records: int) -> Ite
 
     Raises InputError of a damaged reader after every record that certainly comes before the damage.
     """
-    heads = [_Head(reader) for reader in readers]
+    heads = [_Head(reader, times.lateness_ns[reader.topic]) for reader in readers]
     for head in heads:
         head.load(1)
         if head.damage is not None:
             raise head.damage
     heads = [head for head in heads if head.batch is not None]
-    heads.sort(key=lambda head: (TOPIC_RANK[head.reader.topic], head.next_key_ns, head.reader.name))
+    heads.sort(key=lambda head: (TOPIC_RANK[head.reader.topic], head.next_due_ns, head.reader.name))
     while heads:
-        order, limit = min(enumerate(heads), key=lambda item: (item[1].last_key_ns, item[0]))
-        limit_ns = limit.last_key_ns
+        order, limit = min(enumerate(heads), key=lambda item: (item[1].last_due_ns, item[0]))
+        limit_ns = limit.last_due_ns
         taken: dict[str, list[tuple[Batch, NDArray[np.int64]]]] = {}
         for position, head in enumerate(heads):
-            count = int(np.searchsorted(head.keys, limit_ns, side="right" if position <= order else "left"))
+            count = int(np.searchsorted(head.due_ns, limit_ns, side="right" if position <= order else "left"))
             if count:
                 taken.setdefault(head.reader.topic, []).append(head.take(count))
         limit.load(chunk_records)
@@ -127,19 +148,19 @@ def sequence(readers: Sequence[Reader], times: Times, chunk_records: int) -> Ite
 
 
 def _stamped(parts: list[tuple[Batch, NDArray[np.int64]]], times: Times) -> Batch:
-    """One topic's records of a step in key order, files in their order where keys are equal, with effective times."""
+    """One topic's records of a step in the order they are due, files in their order where that is equal."""
     batch = concat([batch for batch, _ in parts])
-    keys = np.concatenate([keys for _, keys in parts])
+    due_ns = np.concatenate([due for _, due in parts])
     if len(parts) > 1:
-        order = np.argsort(keys, kind="stable")
-        batch, keys = batch.take(order), keys[order]
-    effective_ns = np.maximum(keys + times.lateness_ns, times.floor_ns)
-    due_ns = batch.columns["ts_event_ns"].values.astype(np.int64) + times.lateness_ns
-    columns = {**batch.columns, "ts_effective_ns": Column(effective_ns), "is_late": Column(effective_ns > due_ns)}
+        order = np.argsort(due_ns, kind="stable")
+        batch, due_ns = batch.take(order), due_ns[order]
+    effective_ns = np.maximum(due_ns, times.floor_ns)
+    wished_ns = batch.columns["ts_event_ns"].values.astype(np.int64) + times.lateness_ns[batch.name]
+    columns = {**batch.columns, "ts_effective_ns": Column(effective_ns), "is_late": Column(effective_ns > wished_ns)}
     return Batch(batch.name, batch.length, columns)
 
 
 def _promise(heads: list[_Head], batches: tuple[Batch, ...], times: Times) -> int:
     if heads:
-        return max(min(head.next_key_ns for head in heads) + times.lateness_ns, times.floor_ns)
+        return max(min(head.next_due_ns for head in heads), times.floor_ns)
     return times.end_ns(max(int(batch["ts_effective_ns"][-1]) for batch in batches))

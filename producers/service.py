@@ -1,4 +1,4 @@
-"""The DBN producer as a process: clients, health, metrics, and its end on a signal."""
+"""The producer of files as a process: clients, health, metrics, and its end on a signal."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from producers.stream import input_id
 SERVICE = "producer"
 
 
-def serve_dbn(
+def serve_files(
     paths: Sequence[Path], speed: str, complex_name: str, namespace: str | None, progress: Progress | None
 ) -> Outcome:
-    """Publish DBN files into the log, then end; SIGTERM and Ctrl-C end it earlier, cleanly.
+    """Publish DBN files and captures into the log, then end; SIGTERM and Ctrl-C end it earlier, cleanly.
 
     ``speed``: ``max`` or a multiple of real time. ``namespace``: None is the settings'. Raises ConfigError, InputError,
     UnavailableError, ConflictError, InvariantError; whatever is acknowledged then stays, and a second run goes on

@@ -7,19 +7,46 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from common.config import NS_PER_S, EngineConfig
+from common.config import NS_PER_MS, NS_PER_S, EngineConfig
 from common.errors import InputError
+from common.topics import ALWAYS_AWAITED
 from producers.dbn import CHUNK_RECORDS, DbnReader
-from producers.sequencer import StampedStep, Times, sequence
+from producers.massive import parse
+from producers.massive.capture import Capture, is_capture
+from producers.sequencer import TOPIC_RANK, Reader, StampedStep, Times, sequence
 
 HASH_READ_BYTES = 1 << 20
 
-__all__ = ["StampedStep", "input_id", "stamped_batches", "times_of"]
+__all__ = ["StampedStep", "check_file", "input_id", "stamped_batches", "times_of", "topics_of"]
 
 
 def times_of(config: EngineConfig, floor_ns: int = 0) -> Times:
-    """Stamping and promises of a futures source under ``config``."""
-    return Times(round(config.LATENESS_FUTURES_S * NS_PER_S), config.snap_interval_ns, floor_ns)
+    """Stamping and promises under ``config``."""
+    lateness_s = {
+        "futures": config.LATENESS_FUTURES_S,
+        "stocks": config.LATENESS_STOCKS_S,
+        "options": config.LATENESS_OPTIONS_S,
+    }
+    lateness_ns = {topic: round(lateness_s[topic.partition(".")[0]] * NS_PER_S) for topic in TOPIC_RANK}
+    return Times(lateness_ns, config.snap_interval_ns, floor_ns)
+
+
+def topics_of(paths: Sequence[Path]) -> tuple[str, ...]:
+    """The topics that an input promises about: those that its files can hold, whether they do or not, and ES always."""
+    return (*ALWAYS_AWAITED, *(parse.TOPICS if any(map(is_capture, paths)) else ()))
+
+
+def check_file(path: Path) -> None:
+    """Open the file once, to see that it is one that can be read. Raises InputError."""
+    with ExitStack() as stack:
+        _opened(path, EngineConfig(), stack)
+
+
+def _opened(path: Path, config: EngineConfig, stack: ExitStack) -> Sequence[Reader]:
+    """The file's readers, a capture by its name and else DBN."""
+    if is_capture(path):
+        return stack.enter_context(Capture(path, config.OPTION_QUOTE_STALE_MS * NS_PER_MS)).readers
+    return (stack.enter_context(DbnReader(path)),)
 
 
 def stamped_batches(
@@ -27,14 +54,15 @@ def stamped_batches(
 ) -> Iterator[StampedStep]:
     """The records of all files, merged in event time, with event ids and effective times: exactly those of the topics.
 
-    ``floor_ns`` is the last promise made before this input (0 on fresh topics). The last step's watermark releases the
-    last snap. Raises InputError for a file that is missing or foreign, before the first step, or damaged, after the
-    last record before it.
+    Files whose names end in ``.massive.jsonl`` or ``.massive.jsonl.zst`` are captures, all others DBN. ``floor_ns`` is
+    the last promise made before this input (0 on fresh topics). The last step's watermark releases the last snap.
+    Raises InputError for a file that is missing or foreign, before the first step, or damaged, after the last record
+    before it.
     """
     if not paths:
-        raise InputError("no input file is given", hint="Name DBN files with --file (or --dbn).")
+        raise InputError("no input file is given", hint="Name DBN files and captures with --file.")
     with ExitStack() as stack:
-        readers = [stack.enter_context(DbnReader(path)) for path in paths]
+        readers = [reader for path in paths for reader in _opened(path, config, stack)]
         yield from sequence(readers, times_of(config, floor_ns), chunk_records)
 
 

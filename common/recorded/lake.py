@@ -39,12 +39,14 @@ class _File(NamedTuple):
 class LakeReader:
     """Reads one partition of the tables of a namespace's topics (named here without the namespace).
 
-    A topic that has no table has no records. Raises InputError for a table that holds another namespace's topic.
+    A topic that has no table has no records. A table that holds another namespace's topic raises InputError where
+    ``strict``, else it counts as none.
     """
 
-    def __init__(self, namespace: str, partition: int) -> None:
+    def __init__(self, namespace: str, partition: int, *, strict: bool = True) -> None:
         self.namespace = namespace
         self.partition = partition
+        self._strict = strict
 
     def end_offset(self, topic: str) -> int:
         """The offset after the last record that the sink has committed; 0 while there is no table."""
@@ -132,6 +134,8 @@ class LakeReader:
             return None
         wanted = full_name(topic, self.namespace)
         owner = table.properties.get("breakwater.topic")
+        if owner != wanted and not self._strict:
+            return None
         if owner != wanted:
             raise InputError(
                 f"the table {name} holds the topic {owner}, not {wanted}",

@@ -75,7 +75,7 @@ class Pipeline:
         Raises UnavailableError with the end of its log when anything ends before, or nothing moves for STALL_S.
         """
         chosen = list(files) or self._simulated()
-        arguments = ["dbn", "--complex", COMPLEX, "--speed", speed]
+        arguments = ["publish", "--complex", COMPLEX, "--speed", speed]
         for path in chosen:
             arguments += ["--file", str(path)]
         with open_facts(settings().namespace, topics.partition_of(COMPLEX), input_id(chosen)) as facts:

@@ -58,7 +58,7 @@ SCALARS = np.dtype(
         ("spy_amount", np.int64),  # sum of price in 0.0001 USD times size
         ("spy_rth_volume", np.int64),
         ("spy_rth_amount", np.int64),
-        ("parked_ratio", np.float64),  # ES over SPY of the contract that is parked; 0 when none is
+        ("parked_ratio", np.float64),  # ES over SPY of the contract parked last; 0 before the first
     ],
     align=True,
 )
@@ -129,7 +129,6 @@ def begin_session(lm: LandmarkArrays, rth_open_ns: int, rth_close_ns: int) -> No
         s.prior_high = s.rth_high
         s.prior_low = s.rth_low
         s.prior_close = s.rth_last
-        _forget_prior(lm.scalars, 1)
     _forget_es(lm.scalars, 0)
     _forget_es(lm.scalars, 1)
     s.rth_open_ns = rth_open_ns
@@ -147,7 +146,8 @@ def begin_session(lm: LandmarkArrays, rth_open_ns: int, rth_close_ns: int) -> No
 def park_contract(lm: LandmarkArrays, ratio: float) -> None:
     """Another contract is followed from now on: its ticks are other ones, so put aside what is in the old one's.
 
-    ``ratio`` is the old contract's ES over SPY; without one (0) what it left cannot be told in SPY dollars and is lost.
+    ``ratio`` is the old contract's ES over SPY; without one (0) what it left cannot be told in SPY dollars and is lost,
+    and what is parked of the contract before it stays.
     """
     if ratio > 0.0:
         _park(lm)
@@ -208,7 +208,6 @@ def unpark_contract(lm: LandmarkArrays, ratio: float) -> None:
     if old.parked_ratio == 0.0:
         return
     scale = ratio / old.parked_ratio
-    old.parked_ratio = 0.0
     s.session_high = _higher(s.session_high, _scaled(old.session_high, scale))
     s.session_low = _lower(s.session_low, _scaled(old.session_low, scale))
     s.premarket_high = _higher(s.premarket_high, _scaled(old.premarket_high, scale))

@@ -37,7 +37,7 @@ def open_log(namespace: str, partition: int) -> Iterator[LogReader]:
 @contextmanager
 def stored_inputs(namespace: str, partition: int, *, iceberg: bool) -> Iterator[Stored]:
     """The namespace's inputs: topics and, for what retention has cut, tables; or the tables alone."""
-    lake = LakeReader(namespace, partition)
+    lake = LakeReader(namespace, partition, strict=iceberg)
     if iceberg:
         yield Stored(None, lake)
         return
@@ -57,7 +57,7 @@ def signals_of(run_name: str, namespace: str, partition: int, shown: Range, *, i
         found = signals_of_run(None, LakeReader(namespace, partition), COLUMNS, shown)
     else:
         with open_log(namespace if run_name == LIVE else run_name, partition) as log:
-            lake = LakeReader(namespace, partition) if run_name == LIVE else None
+            lake = LakeReader(namespace, partition, strict=False) if run_name == LIVE else None
             found = signals_of_run(log, lake, COLUMNS, shown)
     if found is None:
         raise InputError(
@@ -91,7 +91,7 @@ def read_markers(run_name: str, log: LogReader | None, lake: LakeReader) -> Mark
 
 def stored_markers(namespace: str, partition: int, *, iceberg: bool) -> Markers:
     """All markers of the namespace's run: from its tables alone, or from its topic. Raises as `read_markers`."""
-    lake = LakeReader(namespace, partition)
+    lake = LakeReader(namespace, partition, strict=iceberg)
     name = namespace or LIVE
     if iceberg and topics.MARKERS in TABLES:
         return read_markers(name, None, lake)

@@ -192,7 +192,7 @@ def verify(
     partition = topics.partition_of(complex_name)
     console = Console(stderr=True)
     with ExitStack() as stack:
-        lake = LakeReader(namespace, partition)
+        lake = LakeReader(namespace, partition, strict=iceberg)
         log = None if iceberg else stack.enter_context(open_log(namespace, partition))
         markers = stored_markers(namespace, partition, iceberg=iceberg)
         check_config(markers, config)

@@ -21,6 +21,7 @@ from rich.table import Table
 from common.config import EngineConfig
 from common.sessions import cme_es_sessions
 from common.settings import PROJECT_ROOT
+from common.telemetry import configure_logging
 from processors.engine import features, inputs, kernel, order, rows, signals
 from processors.engine.order import Events, Merger
 from producers import dbn
@@ -186,7 +187,7 @@ def levels(folder: Path) -> list[dict[str, float]]:
 
 
 def measure(folder: Path, events: int, rounds: int, with_kafka: bool) -> dict[str, Any]:
-    """All of it; see docs/operations.md for what each number means."""
+    """All of it, as one JSON object."""
     config = EngineConfig()
     long, short = repeated(folder, events), repeated(folder, KERNEL_EVENTS)
     in_memory = merged(short, config)
@@ -204,7 +205,7 @@ def measure(folder: Path, events: int, rounds: int, with_kafka: bool) -> dict[st
         "memory": memory(folder),
     }
     if with_kafka:
-        result["kafka"] = kafka_path.measure(short, folder / "stack", config)
+        result["kafka"] = kafka_path.measure(short, repeated(folder, 1), folder / "stack", config)
         result["kafka_to_consume_ratio"] = result["kafka"]["kafka_to_consume_ratio"]
     result["met"] = {name: result[name] >= target for name, target in TARGETS.items() if name in result}
     return result
@@ -272,6 +273,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Measure the engine against the vendor's own decoder and against consume() alone, on one core."""
+    configure_logging("bench")
     with tempfile.TemporaryDirectory() as folder, Console(stderr=True).status("Measuring"):
         result = measure(Path(folder), events, rounds, with_kafka)
     if plot is not None:

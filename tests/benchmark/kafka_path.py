@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,22 +74,15 @@ def _timed(task: Callable[[], Any]) -> tuple[float, float]:
     return time.process_time() - cpu_s, time.monotonic() - wall_s
 
 
-def measure(session: Session, home: Path, config: EngineConfig) -> dict[str, Any]:
-    """Publish the session, drain it, and let a worker work through it; records per second of CPU time of each."""
+def measure(session: Session, warm_up: Session, home: Path, config: EngineConfig) -> dict[str, Any]:
+    """Publish the session, drain it, and let a worker work through it; records per second of CPU time of each.
+
+    Both do so with ``warm_up`` first, in a namespace of its own.
+    """
     with session_stack(home) as endpoints:
-        return _measure(session, endpoints, config)
-
-
-def _measure(session: Session, endpoints: Endpoints, config: EngineConfig) -> dict[str, Any]:
-    namespace = f"bench.{uuid.uuid4().hex[:8]}"
-    command = [sys.executable, "-m", "producers", "publish", "--namespace", namespace]
-    for path in session.paths:
-        command += ["--file", str(path)]
-    subprocess.run(command, cwd=PROJECT_ROOT, env=child_environment(), check=True, capture_output=True)
-    with Registry(endpoints.registry_url) as registry:
-        ids = {name: registry.register(schemas.load(name), namespace) for name in OUTPUTS}
-        drained = _timed(lambda: drain(namespace))
-        worked = _timed(lambda: work(namespace, config, Wire(namespace, ids, registry.schema)))
+        run = partial(_run, endpoints=endpoints, config=config)
+        run(warm_up)
+        drained, worked = run(session)
     return {
         "records": session.events,
         "consume_per_s": round(session.events / drained[0]),
@@ -97,3 +91,18 @@ def _measure(session: Session, endpoints: Endpoints, config: EngineConfig) -> di
         "consume_wall_s": round(drained[1], 2),
         "features_wall_s": round(worked[1], 2),
     }
+
+
+def _run(
+    session: Session, endpoints: Endpoints, config: EngineConfig
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """CPU and wall seconds of draining, and of working through, the published session."""
+    namespace = f"bench.{uuid.uuid4().hex[:8]}"
+    command = [sys.executable, "-m", "producers", "publish", "--namespace", namespace]
+    for path in session.paths:
+        command += ["--file", str(path)]
+    subprocess.run(command, cwd=PROJECT_ROOT, env=child_environment(), check=True, capture_output=True)
+    with Registry(endpoints.registry_url) as registry:
+        ids = {name: registry.register(schemas.load(name), namespace) for name in OUTPUTS}
+        drained = _timed(lambda: drain(namespace))
+        return drained, _timed(lambda: work(namespace, config, Wire(namespace, ids, registry.schema)))

@@ -39,7 +39,7 @@ def session_files() -> list[Path]:
 
 def command(files: list[Path], namespace: str, *options: str) -> list[str]:
     named = [part for path in files for part in ("--file", str(path))]
-    return [sys.executable, "-m", "producers", "dbn", *named, "--namespace", namespace, *options]
+    return [sys.executable, "-m", "producers", "publish", *named, "--namespace", namespace, *options]
 
 
 def run(files: list[Path], namespace: str, *options: str) -> subprocess.CompletedProcess[str]:

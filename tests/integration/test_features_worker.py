@@ -72,7 +72,7 @@ def committed(topic: str) -> list[Message]:
 
 def publishing(namespace: str, speed: str) -> subprocess.Popen[bytes]:
     """A producer of the sample session: an hour of the market, ``speed`` times as fast."""
-    command = [sys.executable, "-m", "producers", "dbn", "--namespace", namespace, "--speed", speed]
+    command = [sys.executable, "-m", "producers", "publish", "--namespace", namespace, "--speed", speed]
     for path in sample():
         command += ["--file", str(path)]
     return subprocess.Popen(command, cwd=PROJECT_ROOT, env=child_environment(), stderr=subprocess.DEVNULL)

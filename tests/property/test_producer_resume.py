@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.errors import InputError
-from tests.support import dbn_files
+from tests.support import captures, dbn_files
 from tests.support.memory_log import Crash, Fault
-from tests.support.producer_run import TOPICS, assert_promises_hold, beats, fresh_log, ids, publish
+from tests.support.producer_run import ALL_TOPICS, TOPICS, assert_promises_hold, beats, fresh_log, ids, publish
 
 TIMES_NS = st.lists(st.integers(0, 600_000_000).map(lambda ns: ns // 50_000_000 * 50_000_000), min_size=1, max_size=40)
 
@@ -63,6 +63,43 @@ def test_a_crash_at_any_call_neither_loses_nor_doubles_a_record(
     assert outcome.complete
     assert outcome.records == {TOPICS[0]: len(book_ns), TOPICS[1]: len(trade_ns)}
     assert_promises_hold(log)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    book_ns=TIMES_NS,
+    quote_ms=st.lists(st.integers(0, 600), min_size=1, max_size=40),
+    crashes=st.lists(
+        st.tuples(st.integers(1, 90), st.sampled_from([Fault.CRASH_BEFORE, Fault.CRASH_AFTER])), max_size=4
+    ),
+    chunk=st.integers(1, 20),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_crash_at_any_call_of_an_input_with_a_capture_neither_loses_nor_doubles_a_record(
+    folder: Path, book_ns: list[int], quote_ms: list[int], crashes: list[tuple[int, Fault]], chunk: int, seed: int
+) -> None:
+    lines = [captures.line("stocks", [captures.stock_quote(ms), captures.stock_trade(ms // 100)]) for ms in quote_ms]
+    lines += [captures.line("options", [captures.option_quote(ms), captures.option_trade(ms)]) for ms in quote_ms]
+    files = [
+        *two_files(folder, book_ns, book_ns)[:1],
+        captures.write(folder / "c.massive.jsonl", [*lines, captures.line("chain", [captures.chain_entry(5)])]),
+    ]
+    undisturbed = fresh_log()
+    publish(undisturbed, files)
+    log = fresh_log(seed)
+    for after, fault in crashes:
+        log.faults = {log.operations + after: fault}
+        try:
+            publish(log.process(), files, chunk_records=chunk)
+        except Crash:
+            continue
+    log.faults = {}
+    outcome = publish(log.process(), files, chunk_records=chunk)
+    for topic in ALL_TOPICS:
+        assert ids(log, topic) == ids(undisturbed, topic)
+    assert outcome.complete
+    assert sum(outcome.records.values()) == len(book_ns) + 4 * len(quote_ms) + 1
+    assert_promises_hold(log, ALL_TOPICS)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.config import EngineConfig
+from common.config import EngineConfig, make_config
 from common.settings import settings as where
+from producers.massive import capture
 from producers.stream import stamped_batches
-from tests.support import dbn_files
+from tests.support import captures, dbn_files
 
 TIMES = st.lists(st.integers(0, 30), max_size=40)
 """Event times in file order: out of order and equal ones among them."""
@@ -19,11 +22,11 @@ TIMES = st.lists(st.integers(0, 30), max_size=40)
 Stream = dict[str, list[tuple[int, int, int, bool]]]
 
 
-def stream(paths: list[Path], chunk: int) -> tuple[Stream, int]:
+def stream(paths: list[Path], chunk: int, config: EngineConfig | None = None) -> tuple[Stream, int]:
     """Per topic (id, event time, effective time, late) of every record, and the last promise; promises are checked."""
     out: Stream = {}
     promise_ns = 0
-    for step in stamped_batches(paths, EngineConfig(), chunk_records=chunk):
+    for step in stamped_batches(paths, config or EngineConfig(), chunk_records=chunk):
         for batch in step.batches:
             fields = (batch[name].tolist() for name in ("event_id", "ts_event_ns", "ts_effective_ns", "is_late"))
             rows = list(zip(*fields, strict=True))
@@ -60,6 +63,64 @@ def test_any_cut_and_any_order_of_files_give_the_same_stream(
     for rows in whole.values():
         effective = [row[2] for row in rows]
         assert effective == sorted(effective)
+
+
+Message = tuple[tuple[str, Callable[[int], dict[str, Any]]], int]
+"""A channel with what makes its message, and the message's time in ms."""
+
+KINDS = (
+    ("stocks", captures.stock_trade),
+    ("stocks", captures.stock_quote),
+    ("options", captures.option_trade),
+    ("options", captures.option_quote),
+    ("chain", captures.chain_entry),
+)
+MESSAGES = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 700)), max_size=40)
+"""Messages in file order, their times out of order, and equal ones among them."""
+
+
+def capture_file(path: Path, messages: list[Message]) -> Path:
+    """A capture with one message a line, and a line without any."""
+    lines = [captures.line(channel, [make(ms)]) for (channel, make), ms in messages]
+    return captures.write(path, [*lines, captures.line("stocks", [])])
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    book=TIMES,
+    messages=st.tuples(MESSAGES, MESSAGES),
+    chunk=st.integers(1, 45),
+    lines=st.integers(1, 50),
+    order=st.permutations([0, 1, 2]),
+    lateness_s=st.tuples(*[st.sampled_from([0.0, 0.05, 0.25])] * 3),
+)
+def test_captures_and_dbn_files_are_one_stream_however_they_are_cut_and_named(
+    folder: Path,
+    book: list[int],
+    messages: tuple[list[Message], list[Message]],
+    chunk: int,
+    lines: int,
+    order: list[int],
+    lateness_s: tuple[float, float, float],
+) -> None:
+    names = ("futures", "stocks", "options")
+    config = make_config({f"LATENESS_{name.upper()}_S": s for name, s in zip(names, lateness_s, strict=True)})
+    times_ns = [ms * 1_000_000 for ms in book]
+    files = [
+        dbn_files.write(folder / "book.dbn", "mbp-10", dbn_files.records("mbp-10", times_ns, sequence=1)),
+        capture_file(folder / "a.massive.jsonl", messages[0]),
+        capture_file(folder / "b.massive.jsonl.zst", messages[1]),
+    ]
+    whole, end_ns = stream(files, 1_000, config)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(capture, "CHUNK_LINES", lines)
+        assert stream([files[i] for i in order], chunk, config) == (whole, end_ns)
+    assert sum(map(len, whole.values())) == len(book) + len(messages[0]) + len(messages[1])
+    for topic, rows in whole.items():
+        effective = [row[2] for row in rows]
+        assert effective == sorted(effective)
+        late_ns = round(lateness_s[names.index(topic.partition(".")[0])] * 1e9)
+        assert all(is_late == (effective_ns > event_ns + late_ns) for _, event_ns, effective_ns, is_late in rows)
 
 
 def test_the_sample_sessions_stream_does_not_depend_on_its_cut() -> None:

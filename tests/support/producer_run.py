@@ -13,10 +13,16 @@ from common.config import EngineConfig
 from common.schemas import RecordSchema
 from common.topics import FUTURES_MBP10, FUTURES_TRADES, HEARTBEATS, full_name
 from producers.log_state import Beat, read_beats
+from producers.massive import parse
 from producers.publish import Job, Log, Outcome, publish_files
 from tests.support.memory_log import MemoryLog, Process
 
 TOPICS = (FUTURES_MBP10, FUTURES_TRADES)
+"""What an input of DBN files is about."""
+
+ALL_TOPICS = (*TOPICS, *parse.TOPICS)
+"""What an input with a capture is about."""
+
 SCHEMA_IDS = {name: number for number, name in enumerate(schemas.names(), start=1)}
 
 
@@ -29,7 +35,7 @@ class Schemas:
 
 def fresh_log(seed: int | None = None, namespace: str = "") -> MemoryLog:
     log = MemoryLog(seed)
-    for topic in (*TOPICS, HEARTBEATS):
+    for topic in (*ALL_TOPICS, HEARTBEATS):
         log.create(full_name(topic, namespace))
     return log
 
@@ -61,7 +67,7 @@ def events(log: MemoryLog, topic: str, namespace: str = "") -> Batch:
 
 
 def beats(log: MemoryLog, namespace: str = "") -> list[Beat]:
-    return read_beats(log.consumer(), full_name(HEARTBEATS, namespace), 0, "databento", Schemas().schema)
+    return read_beats(log.consumer(), full_name(HEARTBEATS, namespace), 0, Schemas().schema)
 
 
 def ids(log: MemoryLog, topic: str) -> list[tuple[int, int, int]]:
@@ -71,16 +77,16 @@ def ids(log: MemoryLog, topic: str) -> list[tuple[int, int, int]]:
     return list(zip(*(batch[field].tolist() for field in fields), strict=True))
 
 
-def assert_promises_hold(log: MemoryLog) -> None:
+def assert_promises_hold(log: MemoryLog, topics: Sequence[str] = TOPICS) -> None:
     """After a heartbeat's next_offset nothing is older than its watermark.
 
     ENDED, beyond every record, is each one's last.
     """
-    effective = {topic: [ns for _, _, ns in ids(log, topic)] for topic in TOPICS}
+    effective = {topic: [ns for _, _, ns in ids(log, topic)] for topic in topics}
     last = {}
     for beat in beats(log):
         assert all(ns >= beat.ts_watermark_ns for ns in effective[beat.topic][beat.next_offset :])
         last[beat.topic] = beat
-    assert all(last[topic].ended and last[topic].next_offset == len(effective[topic]) for topic in TOPICS)
+    assert all(last[topic].ended and last[topic].next_offset == len(effective[topic]) for topic in topics)
     newest_ns = max((ns for rows in effective.values() for ns in rows), default=0)
     assert all(beat.ts_watermark_ns > newest_ns or not newest_ns for beat in last.values())

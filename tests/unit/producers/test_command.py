@@ -39,7 +39,7 @@ def test_a_file_that_cannot_be_used_is_named_with_what_to_do(
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    code, _, stderr = run("dbn", "--file", str(tmp_path / name))
+    code, _, stderr = run("publish", "--file", str(tmp_path / name))
     assert code == 1
     assert stderr.startswith("error: ") and problem in stderr
     assert "\nhint: " in stderr
@@ -51,7 +51,7 @@ def test_a_file_that_cannot_be_used_is_named_with_what_to_do(
 )
 def test_a_wrong_option_is_named_before_anything_starts(tmp_path: Path, option: str, value: str, problem: str) -> None:
     path = dbn_files.write(tmp_path / "t.dbn", "trades", dbn_files.records("trades", [1]))
-    code, _, stderr = run("dbn", "--file", str(path), option, value)
+    code, _, stderr = run("publish", "--file", str(path), option, value)
     assert code == 1
     assert problem in stderr and "\nhint: " in stderr
 
@@ -59,7 +59,7 @@ def test_a_wrong_option_is_named_before_anything_starts(tmp_path: Path, option: 
 def test_without_a_stack_the_message_says_how_to_start_one(tmp_path: Path, home: Path) -> None:
     path = dbn_files.write(tmp_path / "t.dbn", "trades", dbn_files.records("trades", [1]))
     with environment(BREAKWATER_KAFKA_BOOTSTRAP=None, BREAKWATER_REGISTRY_URL=None):
-        code, _, stderr = run("dbn", "--file", str(path))
+        code, _, stderr = run("publish", "--file", str(path))
     assert code == 1
     assert "./breakwater up" in stderr
     assert not (home / "run" / f"{service.SERVICE}.json").exists()
@@ -77,6 +77,6 @@ def test_an_error_of_the_log_ends_with_its_hint(tmp_path: Path, monkeypatch: pyt
     def away(*_: object) -> None:
         raise UnavailableError("Kafka is away", hint="Start it.")
 
-    monkeypatch.setattr(service, "serve_dbn", away)
-    code, _, stderr = run("dbn", "--file", str(tmp_path / "t.dbn"))
+    monkeypatch.setattr(service, "serve_files", away)
+    code, _, stderr = run("publish", "--file", str(tmp_path / "t.dbn"))
     assert (code, stderr) == (1, "error: Kafka is away\nhint: Start it.\n")

@@ -12,14 +12,24 @@ from confluent_kafka import KafkaError
 from common import kafka
 from common.config import EngineConfig
 from common.errors import BreakwaterError, ConflictError, InputError, InvariantError, UnavailableError
-from common.topics import FUTURES_MBP10, FUTURES_TRADES, HEARTBEATS
+from common.topics import (
+    FUTURES_MBP10,
+    FUTURES_TRADES,
+    HEARTBEATS,
+    OPTIONS_GREEKS,
+    OPTIONS_QUOTES,
+    OPTIONS_TRADES,
+    STOCKS_QUOTES,
+    STOCKS_TRADES,
+)
 from producers import publisher
 from producers.publish import files_of
 from producers.publisher import Publisher, Target
 from producers.stream import input_id, stamped_batches
-from tests.support import dbn_files
+from tests.support import captures, dbn_files
 from tests.support.memory_log import MemoryLog
 from tests.support.producer_run import (
+    ALL_TOPICS,
     SCHEMA_IDS,
     TOPICS,
     assert_promises_hold,
@@ -116,6 +126,53 @@ def test_a_topic_without_a_file_is_promised_and_ended_too(files: list[Path]) -> 
     assert_promises_hold(log)
 
 
+def test_an_input_with_a_capture_announces_and_ends_all_that_it_could_hold(files: list[Path], tmp_path: Path) -> None:
+    lines = [
+        captures.line("stocks", [captures.stock_quote(ms), captures.stock_trade(ms, c=[37])])
+        for ms in range(0, 3_000, 9)
+    ]
+    lines.append(captures.line("options", [captures.option_quote(40), captures.option_trade(50)]))
+    log = fresh_log()
+    outcome = publish(log, [*files, captures.write(tmp_path / "c.massive.jsonl.zst", lines)], chunk_records=32)
+    assert outcome.records == {
+        FUTURES_MBP10: 300,
+        FUTURES_TRADES: 50,
+        STOCKS_QUOTES: 334,
+        STOCKS_TRADES: 334,
+        OPTIONS_QUOTES: 1,
+        OPTIONS_TRADES: 1,
+        OPTIONS_GREEKS: 0,
+    }
+    said = beats(log)
+    assert {beat.topic for beat in said[: len(ALL_TOPICS)]} == set(ALL_TOPICS)
+    assert all(beat.next_offset == 0 and beat.ts_watermark_ns == 0 for beat in said[: len(ALL_TOPICS)])
+    assert {beat.topic for beat in said if beat.ended} == set(ALL_TOPICS)
+    assert_promises_hold(log, ALL_TOPICS)
+    assert events(log, STOCKS_TRADES)["updates_last"].tolist() == [False] * 334
+    assert not any(publish(log, [*files, tmp_path / "c.massive.jsonl.zst"]).added.values())
+
+
+def test_every_topic_is_announced_before_the_first_record_is_sent(files: list[Path], tmp_path: Path) -> None:
+    path = captures.write(tmp_path / "c.massive.jsonl", [captures.line("stocks", [captures.stock_quote(0)])])
+    log = fresh_log()
+    sent: list[str] = []
+    append = log.partition
+    for topic in (*ALL_TOPICS, HEARTBEATS):
+        part = append(topic, 0)
+        part.append = _told(part.append, sent, topic)  # type: ignore[method-assign]
+    publish(log, [*files, path])
+    assert sent[: len(ALL_TOPICS)] == [HEARTBEATS] * len(ALL_TOPICS)
+    assert set(sent) == {HEARTBEATS, FUTURES_MBP10, FUTURES_TRADES, STOCKS_QUOTES}
+
+
+def _told(append: Callable[..., int], sent: list[str], topic: str) -> Callable[..., int]:
+    def told(entry: object) -> int:
+        sent.append(topic)
+        return append(entry)
+
+    return told
+
+
 def test_an_input_without_records_ends_at_once(tmp_path: Path) -> None:
     log = fresh_log()
     empty = dbn_files.write(tmp_path / "e.dbn", "trades", dbn_files.records("trades", []))
@@ -188,7 +245,7 @@ def test_a_foreign_record_among_ours_stops_the_run(files: list[Path]) -> None:
         return produce_batch(topic, *args, **options)
 
     producer.produce_batch = intrude  # type: ignore[method-assign]
-    target = Target("databento", "SPY", 0, "", "run-1", "x", SCHEMA_IDS)
+    target = Target("files", "SPY", 0, "", "run-1", "x", SCHEMA_IDS)
     ours = Publisher(producer, target, dict.fromkeys(TOPICS, 0), dict.fromkeys(TOPICS, 0), 250_000_000)
     with pytest.raises(ConflictError, match="another producer writes into the same partition"):
         for step in stamped_batches(files, EngineConfig()):
@@ -211,7 +268,7 @@ def test_a_lost_record_is_noticed_by_the_next_run(files: list[Path]) -> None:
 
 def publish_beats_with_wrong_count(log: MemoryLog, files: list[Path]) -> None:
     """Heartbeats as if two more records stood in each topic's beginning."""
-    target = Target("databento", "SPY", 0, "", "run-1", input_id(files), SCHEMA_IDS)
+    target = Target("files", "SPY", 0, "", "run-1", input_id(files), SCHEMA_IDS)
     ours = Publisher(log.producer(), target, dict.fromkeys(TOPICS, 2), dict.fromkeys(TOPICS, 0), 250_000_000)
     ours.beat("CONNECTED", 0)
     ours.drain()
@@ -225,7 +282,7 @@ def test_a_broker_that_stays_away_is_named_after_a_while(files: list[Path]) -> N
         now_s[0] += 1.0
         return now_s[0]
 
-    target = Target("databento", "SPY", 0, "", "run-1", "x", SCHEMA_IDS)
+    target = Target("files", "SPY", 0, "", "run-1", "x", SCHEMA_IDS)
     zeros = dict.fromkeys(TOPICS, 0)
     ours = Publisher(log.producer(), target, zeros, zeros, 250_000_000, clock_s)
     log.down = True
@@ -240,7 +297,7 @@ def test_a_broker_that_stays_away_is_named_after_a_while(files: list[Path]) -> N
 def test_a_refused_delivery_stops_the_run_with_the_brokers_reason(files: list[Path]) -> None:
     log = fresh_log()
     producer = log.producer()
-    target = Target("databento", "SPY", 0, "", "run-1", "x", SCHEMA_IDS)
+    target = Target("files", "SPY", 0, "", "run-1", "x", SCHEMA_IDS)
     zeros = dict.fromkeys(TOPICS, 0)
     ours = Publisher(producer, target, zeros, zeros, 250_000_000)
     log.down = True

@@ -9,11 +9,12 @@ import pytest
 
 from common.columns import Batch, Column
 from common.errors import InputError
-from common.topics import FUTURES_MBP10, FUTURES_TRADES
-from producers.sequencer import StampedStep, Times, sequence
+from common.topics import FUTURES_MBP10, FUTURES_TRADES, OPTIONS_QUOTES, STOCKS_QUOTES
+from producers.sequencer import TOPIC_RANK, StampedStep, Times, sequence
 
 SNAP_NS = 250
-NO_DELAY = Times(0, SNAP_NS)
+NONE_LATE = dict.fromkeys(TOPIC_RANK, 0)
+NO_DELAY = Times(NONE_LATE, SNAP_NS)
 
 
 class Feed:
@@ -61,9 +62,28 @@ def test_without_delay_a_record_applies_when_it_happened() -> None:
 
 
 def test_lateness_shifts_every_record_and_makes_none_late() -> None:
-    steps = run([Feed(FUTURES_TRADES, [10, 20])], Times(5, SNAP_NS))
+    steps = run([Feed(FUTURES_TRADES, [10, 20])], Times(dict.fromkeys(TOPIC_RANK, 5), SNAP_NS))
     assert column(steps, FUTURES_TRADES, "ts_effective_ns") == [15, 25]
     assert column(steps, FUTURES_TRADES, "is_late") == [False, False]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_each_topic_has_its_own_lateness_and_one_promise_holds_for_all(chunk: int) -> None:
+    late = Times({**NONE_LATE, STOCKS_QUOTES: 50, OPTIONS_QUOTES: 250}, SNAP_NS)
+    feeds = [
+        Feed(FUTURES_MBP10, [10, 60, 100, 300]),
+        Feed(STOCKS_QUOTES, [10, 20, 15, 200]),
+        Feed(OPTIONS_QUOTES, [5, 40, 30, 60]),
+    ]
+    steps = run(feeds, late, chunk)
+    assert column(steps, FUTURES_MBP10, "ts_effective_ns") == [10, 60, 100, 300]
+    assert column(steps, STOCKS_QUOTES, "ts_effective_ns") == [60, 70, 70, 250]
+    assert column(steps, STOCKS_QUOTES, "is_late") == [False, False, True, False]
+    assert column(steps, OPTIONS_QUOTES, "ts_effective_ns") == [255, 290, 290, 310]
+    for at, step in enumerate(steps):
+        later = [ns for following in steps[at + 1 :] for batch in following.batches for ns in batch["ts_effective_ns"]]
+        assert all(ns >= step.watermark_ns for ns in later)
+    assert steps[-1].watermark_ns == 501
 
 
 def test_a_record_out_of_order_is_pushed_forward_and_marked_late() -> None:
@@ -74,7 +94,7 @@ def test_a_record_out_of_order_is_pushed_forward_and_marked_late() -> None:
 
 
 def test_nothing_is_stamped_before_the_last_promise_to_earlier_readers() -> None:
-    steps = run([Feed(FUTURES_MBP10, [10, 30, 50])], Times(0, SNAP_NS, floor_ns=40))
+    steps = run([Feed(FUTURES_MBP10, [10, 30, 50])], Times(NONE_LATE, SNAP_NS, floor_ns=40))
     assert column(steps, FUTURES_MBP10, "ts_effective_ns") == [40, 40, 50]
     assert column(steps, FUTURES_MBP10, "is_late") == [True, True, False]
     assert all(step.watermark_ns >= 40 for step in steps)

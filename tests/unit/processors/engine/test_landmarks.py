@@ -230,11 +230,11 @@ def test_without_a_trade_since_the_roll_the_last_price_is_the_old_contract_s() -
 
 
 def test_the_volume_profile_is_the_new_contract_s_alone() -> None:
-    lm = rolled_at_11([24341, 24200], [24240, 24240, 24241])
+    lm = rolled_at_11([24341, 24200], [24240, 24240, 24240, 24241])
     unpark_contract(lm, 10.1)
     refresh(lm, P, 0)
-    assert get(lm, "poc", "val", "vah", "profile_volume") == (24240, 24240, 24241, 9)
-    assert int(lm.volume_at.sum()) == 9
+    assert get(lm, "poc", "val", "vah", "profile_volume") == (24240, 24240, 24240, 12)
+    assert int(lm.volume_at.sum()) == 12
 
 
 def test_what_was_parked_is_joined_once() -> None:
@@ -253,6 +253,13 @@ def test_without_a_ratio_what_the_old_contract_left_is_lost() -> None:
     park_contract(lm, 0.0)
     unpark_contract(lm, 10.1)
     assert [span(lm, name) for name in EXTREMES] == [NONE] * 6
+
+
+def test_a_contract_without_a_ratio_does_not_displace_the_one_that_is_parked() -> None:
+    lm = rolled_at_11([24000, 24200], [30000])
+    park_contract(lm, 0.0)
+    unpark_contract(lm, 10.1)
+    assert span(lm, "session") == (24442, 24240)
 
 
 def test_a_parked_contract_s_prior_landmarks_wait_over_a_session_for_the_ratio() -> None:

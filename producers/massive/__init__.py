@@ -1,0 +1,1 @@
+"""Massive's (once Polygon's) stock and option data: option symbols, trade conditions, messages, and capture files."""
