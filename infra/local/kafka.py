@@ -78,7 +78,9 @@ def prepare(home: Path, cache_dir: Path, port: int, report: Reporter) -> tuple[l
     class_path = ["-cp", ":".join(map(str, jars))]
     if not (home / "data" / "meta.properties").is_file():
         report.step("formatting the broker's storage")
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        first, *others = uuid.uuid4().bytes
+        # a first bit of 0 makes the first character a letter: an id that begins with a dash would read as an option
+        cluster = base64.urlsafe_b64encode(bytes([first & 0x7F, *others])).decode().rstrip("=")
         tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(properties)]
         log = home / "format.log"
         with log.open("wb") as output:
