@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from confluent_kafka import Message
 from numpy.typing import NDArray
 
-from common.avro import Codec
+from common.avro import Codec, decode_row
 from common.columns import to_arrow
-from common.errors import BreakwaterError
+from common.errors import BreakwaterError, RecordError, SchemaError
 from common.schemas import RecordSchema
 from lakehouse.commits import Mark
 
@@ -49,7 +50,9 @@ class Decoder:
         writer: Callable[[int], RecordSchema],
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._codec = Codec(record)
+        self._record = record
+        # arrays of strings are for topics of a few records a second, and the columnar codec does without them
+        self._codec = None if any(f.kind == "array" and f.item == "string" for f in record.fields) else Codec(record)
         self._arrow = record.arrow
         self._symbols = record.symbols
         self._writer = writer
@@ -58,21 +61,38 @@ class Decoder:
     def decode(self, messages: Sequence[Message]) -> Rows:
         """Rows of the table's columns, in the order of the messages."""
         values = [message.value() for message in messages]
-        decoded = self._codec.decode(values, self._writer)
-        good = decoded.index.tolist()
+        batch, good, bad = self._decoded(values)
         count = len(good)
-        batch = to_arrow(decoded.batch, self._arrow, self._symbols)
-        times_us = decoded.batch["ts_event_ns"] // 1000
+        times_us = batch.column("ts_event_ns").to_numpy() // 1000
         added = {
             "ts_event": pa.array(times_us, pa.int64()).cast(_TIMESTAMP),
             "_partition": pa.array([messages[i].partition() for i in good], pa.int32()),
             "_offset": pa.array([messages[i].offset() for i in good], pa.int64()),
-            "_schema_id": pa.array(_schema_ids([values[i] for i in good])),
+            "_schema_id": pa.array(_schema_ids([values[i] or b"" for i in good])),
             "_ingested_at": pa.array(np.full(count, self._now_ns() // 1000)).cast(_TIMESTAMP),
         }
         fields = [*self._arrow, *(pa.field(name, column.type, nullable=False) for name, column in added.items())]
         table = pa.Table.from_arrays([*batch.columns, *added.values()], schema=pa.schema(fields))
-        return Rows(table, tuple(Undecodable(messages[bad.index], bad.error) for bad in decoded.bad))
+        return Rows(table, tuple(Undecodable(messages[index], error) for index, error in bad))
+
+    def _decoded(
+        self, values: Sequence[bytes | None]
+    ) -> tuple[pa.RecordBatch, list[int], list[tuple[int, BreakwaterError]]]:
+        """The good records, their places, and the others' places with what is wrong."""
+        if self._codec is not None:
+            decoded = self._codec.decode(values, self._writer)
+            batch = to_arrow(decoded.batch, self._arrow, self._symbols)
+            return batch, decoded.index.tolist(), [(bad.index, bad.error) for bad in decoded.bad]
+        rows: list[dict[str, Any]] = []
+        good: list[int] = []
+        wrong: list[tuple[int, BreakwaterError]] = []
+        for index, value in enumerate(values):
+            try:
+                rows.append(decode_row(self._record, value, self._writer))
+                good.append(index)
+            except (RecordError, SchemaError) as error:
+                wrong.append((index, error))
+        return pa.RecordBatch.from_pylist(rows, schema=self._arrow), good, wrong
 
 
 def _schema_ids(values: Sequence[bytes]) -> NDArray[np.int32]:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common import schemas
+from common import schemas, topics
+from common.avro import encode_row
 from common.errors import UnavailableError
 from lakehouse.commits import Mark
 from lakehouse.records import Decoder, drop_repeated
@@ -40,6 +41,20 @@ def test_undecodable_messages_are_set_aside_with_their_offsets_and_the_rest_is_k
 def test_messages_that_are_all_bad_give_no_rows() -> None:
     rows = decoder().decode(messages(b"junk", b""))
     assert rows.table.num_rows == 0 and len(rows.bad) == 2
+
+
+def test_records_with_arrays_of_strings_become_rows_too() -> None:
+    marker = schemas.load(topics.MARKERS)
+    log = MemoryLog()
+    log.create(topics.MARKERS)
+    fields = {f.name: None if f.nullable else "" if f.kind == "string" else 0 for f in marker.fields}
+    given_fields = {**fields, "input_topics": ["a", "b"], "input_next_offsets": [1, 2], "ts_promises_ns": [3, 4]}
+    log.append(topics.MARKERS, encode_row(marker, {**given_fields, "set_aside": ["b"], "ts_event_ns": 5_000}, 7))
+    log.append(topics.MARKERS, b"junk")
+    rows = Decoder(marker, lambda _: marker).decode(log.records(topics.MARKERS))
+    (row,) = rows.table.to_pylist()
+    assert (row["input_topics"], row["set_aside"], row["_offset"]) == (["a", "b"], ["b"], 0)
+    assert [bad.message.offset() for bad in rows.bad] == [1]
 
 
 def test_a_registry_that_is_away_makes_no_dead_letters() -> None:
