@@ -59,12 +59,15 @@ def publish(
 def simulate(
     out: Annotated[Path, typer.Option(help="Folder for the files.", file_okay=False)],
     seed: Annotated[int, typer.Option(help="Equal seeds make equal files.")] = 7,
-    minutes: Annotated[float, typer.Option(help="Length of the session.", min=0.5, max=60)] = 4.0,
+    minutes: Annotated[float, typer.Option(help="Length of the session.", min=0.5, max=60)] = 10.0,
 ) -> None:
-    """Write a short made-up ES session as DBN files: levels that break and levels that reject."""
+    """Write a short made-up session: ES as DBN, SPY and its options as a capture, and what was staged as JSON.
+
+    Prints the input files; the truth lies beside them.
+    """
     from producers.simulator import simulate as write
 
-    for path in _or_exit(lambda: write(out, seed, minutes)):
+    for path in _or_exit(lambda: write(out, seed, minutes)).inputs:
         typer.echo(path)
 
 

@@ -1,4 +1,4 @@
-"""``breakwater demo``: the whole platform on one machine, from DBN files to tables and a live API."""
+"""``breakwater demo``: the whole platform on one machine, from files to tables and a live API."""
 
 from __future__ import annotations
 
@@ -27,9 +27,15 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def demo(
-    dbn: Annotated[
+    file: Annotated[
         list[Path] | None,
-        typer.Option("--dbn", help="DBN file with ES mbp-10 or trades; repeatable. Default: a simulated session."),
+        typer.Option(
+            "--file",
+            "-f",
+            "--dbn",
+            help="DBN file with ES mbp-10 or trades, or Massive capture; repeatable.",
+            show_default="a simulated session of ES, SPY and its options",
+        ),
     ] = None,
     speed: Annotated[
         str | None,
@@ -39,12 +45,12 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Start broker, registry and all services, feed them ES data, and watch levels being judged.
+    """Start broker, registry and all services, feed them market data, and watch levels being judged.
 
     Without --exit everything stays up until Ctrl-C. A second run into the same place adds nothing twice.
     """
     console = Console(stderr=True)
-    files = _checked(dbn)
+    files = _checked(file)
     _check_speed(speed)
     pace = speed or ("max" if files or leave or as_json or not console.is_terminal else SIMULATED_SPEED)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -88,16 +94,15 @@ def _check_speed(speed: str | None) -> None:
         parse_speed(speed)
 
 
-def _checked(dbn: Sequence[Path] | None) -> list[Path]:
+def _checked(given: Sequence[Path] | None) -> list[Path]:
     """The files, each opened once before anything starts. Raises InputError."""
-    from producers.dbn import DbnReader
+    from producers.stream import check_file
 
-    files = [path.expanduser().resolve() for path in dbn or ()]
+    files = [path.expanduser().resolve() for path in given or ()]
     for path in files:
         if not path.is_file():
-            raise InputError(f"{path} does not exist or is no file", hint="Check the path given with --dbn.")
-        with DbnReader(path):
-            pass
+            raise InputError(f"{path} does not exist or is no file", hint="Check the path given with --file.")
+        check_file(path)
     return files
 
 

@@ -14,8 +14,8 @@ from databento_dbn.metadata import MappingInterval
 from numba import njit
 from numpy.typing import NDArray
 
-from common.errors import InputError
 from producers.dbn.file import LAYOUTS
+from producers.simulator.feed import write_bytes
 from producers.simulator.market import ADD, ASK, BID, CANCEL, LEVELS, TICKS, TRADE, UNSEEN, Market
 
 INSTRUMENT_ID = 4916
@@ -162,12 +162,4 @@ def _write(path: Path, schema: str, records: NDArray[np.void]) -> Path:
         symbols=[SYMBOL],
         mappings=[mapping],
     )
-    content = bytes(metadata) + records.tobytes()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(zstandard.ZstdCompressor(level=3).compress(content))
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}", hint="Choose another --out folder.") from None
-    return path
+    return write_bytes(path, zstandard.ZstdCompressor(level=3).compress(bytes(metadata) + records.tobytes()))

@@ -33,7 +33,10 @@ class Change:
 
 
 class Market:
-    """The book, its clock and the changes so far. Everything random comes from ``seed``."""
+    """The book, its clock and the changes so far. Everything random comes from ``seed``.
+
+    ``path``: time, and best bid plus best ask in ticks from then on, wherever that changed.
+    """
 
     def __init__(self, seed: int, start_ns: int, start_tick: int) -> None:
         self.random = random.Random(seed)  # noqa: S311 - a market, not a secret
@@ -42,6 +45,7 @@ class Market:
         self.sizes = [[0] * TICKS, [0] * TICKS]
         self.best = [start_tick, start_tick + 1]
         self.changes: list[Change] = []
+        self.path: list[tuple[int, int]] = []
         for side in (BID, ASK):
             sign = self.outwards(side)
             for distance in range(TICKS // 2 - 1):
@@ -103,6 +107,9 @@ class Market:
         """Mark the event's last record; beyond the tenth level sizes go back to the usual, unseen."""
         last = self.changes[-1]
         self.changes[-1] = Change(last.ts_ns, last.kind, last.side, last.tick, last.size, True)
+        mid2 = self.best[BID] + self.best[ASK]
+        if not self.path or self.path[-1][1] != mid2:
+            self.path.append((self.ts_ns, mid2))
         self.ts_ns += 1
         for side in (BID, ASK):
             sign = self.outwards(side)

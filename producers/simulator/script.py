@@ -1,202 +1,178 @@
-"""What happens in the made-up session: a walk between round levels, at each of which a wall stands or a vacuum opens.
+"""What happens in the made-up session: a walk between round prices of SPY, at each of which something is staged.
 
-A level rejects when its zone is replenished and the tape is quiet (core.md: WALL), and breaks when the zone is pulled
-without trades while the tape sweeps towards it (VACUUM and sweep). Sizes and times are chosen for core.md's thresholds.
+A level rejects when its zone is replenished and the tape is quiet (core.md: WALL) or when aggression is taken in
+(ABSORPTION); it breaks when the zone is pulled without trades while the tape sweeps towards it (VACUUM), when it is
+traded away faster than it comes back (CONSUMED), or when sweeps run through it; and it pins when price stays around it
+for a while. What customers do in options meanwhile makes dealers amplify breaks or dampen moves (core.md §8). Sizes and
+times are chosen for core.md's thresholds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from producers.simulator.market import ASK, BID, DEPTH_CONTRACTS, Market
+from producers.simulator.crowd import ORDINARY, Mood, walk
+from producers.simulator.market import BID, Market
+from producers.simulator.ratio import tick_at
 
-START_NS = 1_748_961_000_000_000_000
-"""2025-06-03 14:30 UTC, inside a regular session."""
-
-TICKS_PER_POINT = 4
-START_TICK = 6003 * TICKS_PER_POINT
 ZONE_TICKS = 2
-NS_PER_S = 1_000_000_000
-PAUSE_NS = 4_500_000
-"""Mean time between two events."""
+START_USD = 597.35
+WARM_UP_S = 25.0
+NEAR_TICKS = 6
+"""How far from the level price waits before it breaks; elsewhere it comes to the level itself."""
+
+TICKS_PER_S = 7.0
+"""Speed at which price comes to a level."""
+
+Kind = Literal["WALL", "ABSORPTION", "VACUUM", "CONSUMPTION", "SWEEP", "PIN"]
+Fuel = Literal["NEUTRAL", "AMPLIFY", "DAMPEN"]
+Side = Literal["SUPPORT", "RESISTANCE"]
+
+BREAKS: dict[Kind, bool] = {
+    "WALL": False,
+    "ABSORPTION": False,
+    "VACUUM": True,
+    "CONSUMPTION": True,
+    "SWEEP": True,
+    "PIN": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """Price comes to ``level_points`` against its defending ``side`` (BID: support) and breaks it or not."""
+    """After ``quiet_s`` price comes to ``level`` and leaves for ``leave`` (both USD of SPY).
 
-    level_points: int
-    side: int
-    breaks: bool
-    leave_points: float
+    ``fuel``: what dealers' hedging will do, by what customers trade from the end of the episode before.
+    """
 
-
-EPISODES = (
-    Episode(6000, BID, False, 6003.5),
-    Episode(6000, BID, True, 5996.0),
-    Episode(6000, ASK, False, 5995.0),
-    Episode(5990, BID, True, 5986.0),
-    Episode(5990, ASK, True, 5995.0),
-    Episode(6000, ASK, True, 6004.0),
-    Episode(6010, ASK, False, 6003.0),
-)
-"""One round of about three and a half minutes, which ends where it begins."""
+    kind: Kind
+    level: float
+    side: Side
+    leave: float
+    fuel: Fuel
+    quiet_s: float = 16.0
 
 
 @dataclass(frozen=True, slots=True)
-class Mood:
-    """How the crowd behaves in a phase. ``zone``: ticks that ``side`` defends; ``None``: an ordinary market.
-
-    ``wall`` and ``pull`` are the chances per event that the zone gets or loses size; ``sweep_s`` is the mean time
-    between sweeps against it, None for a quiet tape.
+class Staged:
+    """An episode as it was played: from ``begin_ns`` its fuel is made, from ``fight_ns`` the level is fought over, and
+    from ``leave_ns`` price leaves, to ``end_ns``.
     """
 
-    side: int = BID
-    zone: tuple[int, int] | None = None
-    wall: float = 0.0
-    pull: float = 0.0
-    sweep_s: float | None = None
+    episode: Episode
+    begin_ns: int
+    fight_ns: int
+    leave_ns: int
+    end_ns: int
+
+    @property
+    def outcome(self) -> str:
+        """Where price was led from the level: BREAK or REJECT (DESIGN 4.9)."""
+        return "BREAK" if BREAKS[self.episode.kind] else "REJECT"
+
+    @property
+    def signal(self) -> str:
+        """What the fight is staged to show before price leaves: the outcome, and NEUTRAL for a pin."""
+        return "NEUTRAL" if self.episode.kind == "PIN" else self.outcome
 
 
-ORDINARY = Mood()
+EPISODES = (
+    Episode("WALL", 597.0, "SUPPORT", 597.40, "DAMPEN", 30.0),
+    Episode("ABSORPTION", 598.0, "RESISTANCE", 597.60, "DAMPEN"),
+    Episode("PIN", 597.0, "SUPPORT", 597.35, "DAMPEN"),
+    Episode("VACUUM", 597.0, "SUPPORT", 596.50, "AMPLIFY", 45.0),
+    Episode("CONSUMPTION", 596.0, "SUPPORT", 595.60, "AMPLIFY"),
+    Episode("SWEEP", 596.0, "RESISTANCE", 596.45, "AMPLIFY"),
+    Episode("VACUUM", 597.0, "RESISTANCE", 597.45, "AMPLIFY"),
+    Episode("WALL", 598.0, "RESISTANCE", 597.55, "DAMPEN", 45.0),
+    Episode("ABSORPTION", 597.0, "SUPPORT", 597.45, "DAMPEN"),
+    Episode("WALL", 598.0, "RESISTANCE", 597.35, "DAMPEN"),
+)
+"""One round of a bit less than ten minutes, which ends where it begins."""
 
 
-def play(market: Market, length_ns: int) -> None:
-    """Run rounds of episodes until ``length_ns`` have passed."""
+def play(market: Market, length_ns: int) -> list[Staged]:
+    """Run rounds of episodes until ``length_ns`` have passed; what was staged, the last one as far as it came."""
     end_ns = market.ts_ns + length_ns
-    _walk(market, START_TICK, START_TICK, 16.0, ORDINARY, end_ns)
+    here = market.best[BID]
+    walk(market, here, here, WARM_UP_S, ORDINARY, end_ns)
+    staged: list[Staged] = []
     while market.ts_ns < end_ns:
         for episode in EPISODES:
-            _play_one(market, episode, end_ns)
+            if market.ts_ns < end_ns:
+                staged.append(_Play(market, episode, end_ns).run())
+    return staged
 
 
-def _play_one(market: Market, episode: Episode, end_ns: int) -> None:
-    """Approach, the fight at the level, and what follows. ``away`` is the tick step from the level to the approach."""
-    level = episode.level_points * TICKS_PER_POINT
-    away = 1 if episode.side == BID else -1
-    zone = (level - ZONE_TICKS, level + ZONE_TICKS)
-    here = market.best[BID]
-    leave = round(episode.leave_points * TICKS_PER_POINT)
+class _Play:
+    """One episode: quiet, approach, the fight at the level, and what follows."""
 
-    def place(ticks_away: int) -> int:
+    def __init__(self, market: Market, episode: Episode, end_ns: int) -> None:
+        self._market = market
+        self._episode = episode
+        self._end_ns = end_ns
+        self._support = episode.side == "SUPPORT"
+
+    def run(self) -> Staged:
+        begin_ns = self._market.ts_ns
+        self._stay(self._episode.quiet_s, ORDINARY)
+        approach = NEAR_TICKS if BREAKS[self._episode.kind] else 0
+        self._go(self._place(approach), self._seconds_to(self._place(approach)), ORDINARY)
+        fight_ns = self._market.ts_ns
+        self._fight()
+        leave_ns = self._market.ts_ns
+        leave = tick_at(self._episode.leave, leave_ns)
+        self._go(leave, max(4.0, self._seconds_to(leave)), self._leaving())
+        self._stay(3.0, ORDINARY)
+        return Staged(self._episode, begin_ns, fight_ns, leave_ns, self._market.ts_ns)
+
+    def _fight(self) -> None:
+        kind = self._episode.kind
+        calm = self._mood()
+        if kind == "WALL":
+            self._stay(11.0, replace(calm, wall=0.3))
+        elif kind == "ABSORPTION":
+            self._stay(16.0, replace(calm, absorb=True))
+        elif kind == "PIN":
+            for ticks in (0, 1, -1, 2, 0, -2, 1, 0):
+                self._go(self._place(ticks), 3.5, ORDINARY)
+        elif kind == "VACUUM":
+            pulled = replace(calm, pull=0.6, sweep_s=0.6)
+            self._stay(3.0, pulled)
+            self._go(self._place(4), 5.5, pulled)
+        elif kind == "CONSUMPTION":
+            eaten = replace(calm, sweep_s=0.7, refill=0.45)
+            self._go(self._place(2), 3.0, eaten)
+            self._go(self._place(0), 7.0, eaten)
+        else:
+            swept = replace(calm, sweep_s=0.45, sweep_contracts=(14, 26))
+            self._go(self._place(2), 4.0, swept)
+            self._go(self._place(0), 3.5, swept)
+
+    def _leaving(self) -> Mood:
+        if BREAKS[self._episode.kind]:
+            return replace(self._mood(), pull=0.2, sweep_s=0.6)
+        return ORDINARY
+
+    def _mood(self) -> Mood:
+        level = tick_at(self._episode.level, self._market.ts_ns)
+        return Mood(self._defender, (level - ZONE_TICKS, level + ZONE_TICKS))
+
+    @property
+    def _defender(self) -> int:
+        return BID if self._support else 1 - BID
+
+    def _place(self, ticks_away: int) -> int:
         """Best bid at which the defending side's best price is so far from the level."""
-        return level + away * ticks_away - (0 if episode.side == BID else 1)
+        level = tick_at(self._episode.level, self._market.ts_ns)
+        return level + ticks_away if self._support else level - ticks_away - 1
 
-    seconds = 4.0 + abs(here - level) / 7.0
-    if episode.breaks:
-        near, closer = place(6), place(4)
-        _walk(market, here, near, seconds, ORDINARY, end_ns)
-        _walk(market, near, near, 3.0, ORDINARY, end_ns)
-        pulled = Mood(episode.side, zone, pull=0.5, sweep_s=0.6)
-        _walk(market, near, near, 3.0, pulled, end_ns)
-        _walk(market, near, closer, 5.5, pulled, end_ns)
-        _walk(market, closer, leave, 4.0, Mood(episode.side, zone, pull=0.2, sweep_s=0.6), end_ns)
-    else:
-        touch = place(1)
-        _walk(market, here, touch, seconds, ORDINARY, end_ns)
-        _walk(market, touch, touch, 11.0, Mood(episode.side, zone, wall=0.12), end_ns)
-        _walk(market, touch, leave, 5.0, ORDINARY, end_ns)
-    _walk(market, leave, leave, 3.0, ORDINARY, end_ns)
+    def _seconds_to(self, tick: int) -> float:
+        return 4.0 + abs(self._market.best[BID] - tick) / TICKS_PER_S
 
+    def _go(self, tick: int, seconds: float, mood: Mood) -> None:
+        walk(self._market, self._market.best[BID], tick, seconds, mood, self._end_ns)
 
-def _walk(market: Market, begin: int, end: int, seconds: float, mood: Mood, end_ns: int) -> None:
-    """Lead the best bid from ``begin`` to ``end`` in ``seconds`` of events."""
-    begin_ns = market.ts_ns
-    length_ns = round(seconds * NS_PER_S)
-    sweep_ns = begin_ns + round((mood.sweep_s or 0.0) * NS_PER_S / 2)
-    while market.ts_ns < min(begin_ns + length_ns, end_ns):
-        market.wait(1 + int(-PAUSE_NS * _log(1.0 - market.random.random())))
-        share = min((market.ts_ns - begin_ns) / length_ns, 1.0)
-        target = round(begin + (end - begin) * share)
-        if mood.sweep_s is not None and market.ts_ns >= sweep_ns:
-            _sweep(market, mood.side)
-            sweep_ns = market.ts_ns + round(mood.sweep_s * NS_PER_S * (0.7 + 0.6 * market.random.random()))
-        elif not _follow(market, target, mood):
-            _crowd(market, mood)
-
-
-def _log(x: float) -> float:
-    """Natural logarithm in basic operations, so that files agree between machines to the byte."""
-    exponent = 0
-    while x < 0.75:
-        x *= 2.0
-        exponent -= 1
-    y = (x - 1.0) / (x + 1.0)
-    term, total = y, 0.0
-    for n in range(1, 30, 2):
-        total += term / n
-        term *= y * y
-    return 2.0 * total + exponent * 0.6931471805599453
-
-
-def _follow(market: Market, target: int, mood: Mood) -> bool:
-    """One order that brings the best prices towards ``target`` and the tick above it; False when they are there."""
-    for side, place in ((BID, target), (ASK, target + 1)):
-        best, sign = market.best[side], market.outwards(side)
-        if (place - best) * sign > 0:
-            quiet = mood.wall > 0
-            if quiet or market.random.random() < 0.5:
-                market.cancel(side, best, market.size(side, best))
-            else:
-                market.market(1 - side, min(market.size(side, best), market.random.randint(8, 30)))
-            return True
-    for side, place in ((BID, target), (ASK, target + 1)):
-        best, sign = market.best[side], market.outwards(side)
-        if (place - best) * sign < 0:
-            market.add(side, best - sign, market.random.randint(20, 50))
-            return True
-    return False
-
-
-def _sweep(market: Market, side: int) -> None:
-    """Aggressive orders against ``side``, a few milliseconds apart."""
-    for _ in range(market.random.randint(3, 5)):
-        market.market(1 - side, market.random.randint(8, 16))
-        market.wait(market.random.randint(3_000_000, 15_000_000))
-
-
-def _crowd(market: Market, mood: Mood) -> None:
-    """One event of the crowd: the zone's fate, a small trade, or an order come or gone somewhere in the book."""
-    draw = market.random.random()
-    if mood.zone is not None and draw < mood.wall + mood.pull:
-        _zone_event(market, mood)
-        return
-    if market.random.random() < 0.05:
-        # a fight has its tape: buyers at a wall of bids, sellers above a vacuum
-        aggressor = market.random.randint(0, 1)
-        if mood.zone is not None:
-            aggressor = mood.side if mood.wall > 0 else 1 - mood.side
-        if market.size(1 - aggressor, market.best[1 - aggressor]) > 12:
-            market.market(aggressor, market.random.randint(1, 3))
-        return
-    side = market.random.randint(0, 1)
-    depth = 0
-    if market.random.random() > 0.5:
-        depth = market.random.randint(1, 9)
-    tick = market.best[side] + market.outwards(side) * depth
-    there = market.size(side, tick)
-    size = market.random.randint(1, 3)
-    adds = there < DEPTH_CONTRACTS * 0.6 or (there < DEPTH_CONTRACTS * 1.4 and market.random.random() < 0.5)
-    if mood.zone is not None and side == mood.side and mood.zone[0] <= tick <= mood.zone[1]:
-        adds = mood.wall > 0
-        if market.random.random() < 0.8:
-            return
-    if adds:
-        market.add(side, tick, size)
-    elif there > size:
-        market.cancel(side, tick, size)
-
-
-def _zone_event(market: Market, mood: Mood) -> None:
-    """Size comes into the zone, or leaves it without a trade."""
-    assert mood.zone is not None
-    tick = market.random.randint(*mood.zone)
-    behind = (tick - market.best[mood.side]) * market.outwards(mood.side) >= 0
-    if not behind:
-        return
-    if mood.wall > 0:
-        market.add(mood.side, tick, market.random.randint(3, 9))
-    else:
-        left = market.size(mood.side, tick) - 6
-        if left > 0:
-            market.cancel(mood.side, tick, min(left, market.random.randint(6, 18)))
+    def _stay(self, seconds: float, mood: Mood) -> None:
+        self._go(self._market.best[BID], seconds, mood)

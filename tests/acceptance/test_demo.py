@@ -84,8 +84,9 @@ def test_the_simulated_session_breaks_and_rejects_at_any_speed(tmp_path: Path) -
     paced = summary_of(breakwater("demo", "--exit", "--json", "--speed=40", f"--home={tmp_path / 'paced'}"))
     assert paced["signals"]["BREAK"] > 0
     assert paced["signals"]["REJECT"] > 0
-    files = sorted((tmp_path / "paced" / "simulated").rglob("*.dbn.zst"))
-    replayed = summary_of(breakwater("replay", *(f"--dbn={path}" for path in files), "--json"))
+    assert len(paced["events"]) == 7
+    files = sorted((tmp_path / "paced" / "simulated").rglob("*.zst"))
+    replayed = summary_of(breakwater("replay", *(f"--file={path}" for path in files), "--json"))
     assert replayed["signals_digest"] == paced["signals_digest"]
 
 

@@ -73,7 +73,7 @@ def repeated(folder: Path, events: int, per_snap: int = EVENTS_PER_SNAP) -> Sess
     The source is the recorded session, or a simulated one where that is not at hand.
     """
     given = recorded()
-    sources = given if given is not None else simulate(folder)
+    sources = given if given is not None else simulate(folder).futures
     parts = [_records(path, schema) for path, schema in zip(sources, SCHEMAS, strict=True)]
     count = sum(map(len, parts))
     times = np.concatenate([part["ts_event"].astype(np.int64) for part in parts])

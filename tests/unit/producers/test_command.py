@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
 from typer.testing import CliRunner
 
 from common.errors import UnavailableError
@@ -32,6 +33,8 @@ def run(*arguments: str) -> tuple[int, str, str]:
         ("none.dbn", None, "none.dbn does not exist"),
         ("text.dbn", b"ts,price\n1,2\n", "text.dbn is not a DBN file"),
         ("empty.dbn", b"", "empty.dbn is empty"),
+        ("none.massive.jsonl", None, "none.massive.jsonl does not exist"),
+        ("torn.massive.jsonl.zst", zstandard.compress(b"{}")[:-1], "is truncated"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_with_what_to_do(
@@ -65,11 +68,16 @@ def test_without_a_stack_the_message_says_how_to_start_one(tmp_path: Path, home:
     assert not (home / "run" / f"{service.SERVICE}.json").exists()
 
 
-def test_simulate_prints_the_files_it_wrote(tmp_path: Path) -> None:
+def test_simulate_prints_the_inputs_it_wrote_and_puts_the_truth_beside_them(tmp_path: Path) -> None:
     code, stdout, _ = run("simulate", "--out", str(tmp_path / "sim"), "--seed", "5", "--minutes", "0.5")
     assert code == 0
     written = [Path(line) for line in stdout.split()]
-    assert [path.name for path in written] == ["sim-es-5.mbp-10.dbn.zst", "sim-es-5.trades.dbn.zst"]
+    assert [path.name for path in written] == [
+        "sim-es-5.mbp-10.dbn.zst",
+        "sim-es-5.trades.dbn.zst",
+        "sim-spy-5.massive.jsonl.zst",
+    ]
+    assert (tmp_path / "sim" / "sim-5.truth.json").is_file()
     assert all(path.is_file() for path in written)
 
 

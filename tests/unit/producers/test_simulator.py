@@ -1,31 +1,81 @@
-"""The made-up session: real DBN files, a consistent book, and levels that break and reject."""
+"""The made-up session: real DBN files, a consistent book, SPY and its options that follow, levels as staged."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import databento
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from common import topics
-from common.columns import concat, string_list
+from common.columns import Batch, concat, string_list
 from common.config import EngineConfig
 from common.schemas import load
-from common.sessions import cme_es_sessions
-from processors.engine import features, signals
-from processors.engine.order import Merger
-from producers.simulator import simulate
+from common.topics import (
+    FEATURES,
+    FUTURES_MBP10,
+    FUTURES_TRADES,
+    OPTIONS_GREEKS,
+    OPTIONS_QUOTES,
+    OPTIONS_TRADES,
+    OUTCOMES,
+    SIGNALS,
+    STOCKS_QUOTES,
+    STOCKS_TRADES,
+)
+from producers.massive.capture import Capture
+from producers.massive.symbols import CALL, parse_option_symbol
+from producers.replay.engine import replay, table_of
+from producers.simulator import Session, simulate
+from producers.simulator.ratio import ratio_at
 from producers.stream import stamped_batches
 
-SIGNALS = load("levels.signals.v1").field("signal").symbols
-DIRECTIONS = load("levels.signals.v1").field("direction").symbols
+LEAST = {
+    FUTURES_MBP10: 30_000,
+    FUTURES_TRADES: 2_000,
+    STOCKS_QUOTES: 4_000,
+    STOCKS_TRADES: 3_000,
+    OPTIONS_QUOTES: 4_000,
+    OPTIONS_TRADES: 2_500,
+    OPTIONS_GREEKS: 600,
+}
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return simulate(tmp_path_factory.mktemp("sim"), seed=7, minutes=4)
+def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    return simulate(tmp_path_factory.mktemp("sim"))
+
+
+@pytest.fixture(scope="module")
+def truth(session: Session) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(session.truth.read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def records(session: Session) -> dict[str, Batch]:
+    """All records of each topic, as they are published."""
+    parts: dict[str, list[Batch]] = {}
+    for step in stamped_batches(session.inputs, EngineConfig()):
+        for batch in step.batches:
+            parts.setdefault(batch.name, []).append(batch)
+    return {topic: concat(batches) for topic, batches in parts.items()}
+
+
+@pytest.fixture(scope="module")
+def judged(session: Session) -> dict[str, list[dict[str, Any]]]:
+    """What the engine says of the session, with core.md's numbers."""
+    config = EngineConfig()
+    steps = list(replay(stamped_batches(session.inputs, config), config))
+    return {
+        topic: pa.concat_tables([table_of(step.rows[topic]) for step in steps]).to_pylist()
+        for topic in (FEATURES, SIGNALS, OUTCOMES)
+    }
 
 
 def vendor_array(path: Path) -> NDArray[np.void]:
@@ -33,13 +83,13 @@ def vendor_array(path: Path) -> NDArray[np.void]:
 
 
 @pytest.fixture(scope="module")
-def book(session: tuple[Path, Path]) -> NDArray[np.void]:
-    return vendor_array(session[0])
+def book(session: Session) -> NDArray[np.void]:
+    return vendor_array(session.book)
 
 
 @pytest.fixture(scope="module")
-def trades(session: tuple[Path, Path]) -> NDArray[np.void]:
-    return vendor_array(session[1])
+def trades(session: Session) -> NDArray[np.void]:
+    return vendor_array(session.trades)
 
 
 def test_equal_seeds_write_equal_bytes_and_others_do_not(tmp_path: Path) -> None:
@@ -48,11 +98,12 @@ def test_equal_seeds_write_equal_bytes_and_others_do_not(tmp_path: Path) -> None
     assert simulate(tmp_path / "c", 4, 0.5)[0].read_bytes() != first[0].read_bytes()
 
 
-def test_it_is_a_moderate_session_of_the_length_asked_for(book: NDArray[np.void], trades: NDArray[np.void]) -> None:
-    seconds = int(book["ts_event"][-1] - book["ts_event"][0]) / 1e9
-    assert 235 < seconds <= 241
-    assert 40_000 < len(book) < 80_000
-    assert len(trades) > 1_000
+def test_it_is_a_moderate_session_of_the_length_asked_for(records: dict[str, Batch]) -> None:
+    assert set(records) == set(LEAST)
+    for topic, batch in records.items():
+        assert LEAST[topic] < batch.length < 2 * LEAST[topic]
+        span_s = int(batch["ts_event_ns"][-1] - batch["ts_event_ns"][0]) / 1e9
+        assert 565 < span_s <= 601
 
 
 def test_times_and_sequence_numbers_never_fall(book: NDArray[np.void], trades: NDArray[np.void]) -> None:
@@ -112,35 +163,98 @@ def test_the_last_record_of_every_event_says_so(book: NDArray[np.void]) -> None:
     assert np.array_equal(book["flags"] == 128, last)
 
 
-def test_levels_break_and_reject_in_both_directions(session: tuple[Path, Path]) -> None:
-    """At least three episodes of each kind at round levels, judged by the engine itself with core.md's numbers."""
-    config = EngineConfig()
-    inputs = (topics.FUTURES_MBP10, topics.FUTURES_TRADES)
-    merger = Merger(inputs)
-    offsets = dict.fromkeys(inputs, 0)
-    feature_state, signal_state = features.initial_state(config, cme_es_sessions()), signals.initial_state()
-    judged = []
-    for step in stamped_batches(session, config):
-        for batch in step.batches:
-            first = offsets[batch.name]
-            offsets[batch.name] += batch.length
-            merger.push(batch.name, batch, np.arange(first, offsets[batch.name], dtype=np.int64))
-        for topic, offset in offsets.items():
-            merger.promise(topic, offset, step.watermark_ns)
-        events = merger.pop()
-        judged.append(
-            signals.step(config, signal_state, features.step(feature_state, events, events.until_ns).features)
+def test_everything_that_the_vendor_would_send_can_be_read(session: Session) -> None:
+    with Capture(session.capture, 0) as opened:
+        for reader in opened.readers:
+            while reader.read(10_000) is not None:
+                pass
+        assert opened.bad_count == 0
+
+
+def test_the_stocks_quote_follows_es_over_a_ratio_that_moves(session: Session, records: dict[str, Batch]) -> None:
+    quotes, book = records[STOCKS_QUOTES], vendor_array(session.book)
+    mid = (book["bid_px_00"] + book["ask_px_00"]) / 2e9
+    place = np.searchsorted(book["ts_event"].astype(np.int64), quotes["ts_event_ns"]) - 1
+    good = place >= 0
+    bid, ask = (quotes[name].astype(np.float64) for name in ("bid_px", "ask_px"))
+    ratios = mid[place] / ((bid + ask) / 2)
+    true = np.array([ratio_at(ns) for ns in quotes["ts_event_ns"].tolist()])
+    # In ES points: a move that the quote has not followed yet, the quote's cent, and the basis.
+    assert (np.abs(ratios - true)[good] * 597 < 0.5).all()
+    assert true.max() - true.min() > 0.001
+    assert (bid < ask).all()
+
+
+def test_some_stock_trades_do_not_update_the_last_price(records: dict[str, Batch]) -> None:
+    updates = records[STOCKS_TRADES].columns["updates_last"]
+    assert updates.valid is not None and updates.valid.all()
+    assert 0.2 < updates.values.mean() < 0.8
+
+
+def test_a_few_messages_come_late_and_most_do_not(records: dict[str, Batch]) -> None:
+    for topic in (STOCKS_QUOTES, OPTIONS_QUOTES, OPTIONS_TRADES):
+        assert 0 < records[topic]["is_late"].mean() < 0.1
+
+
+def test_customers_buy_where_moves_are_amplified_and_sell_where_they_are_dampened(
+    records: dict[str, Batch], truth: dict[str, Any]
+) -> None:
+    trades = records[OPTIONS_TRADES]
+    symbols = load(OPTIONS_TRADES).field("aggressor").symbols
+    sign = np.array([{"BUY": 1, "SELL": -1, "MID": 0}[name] for name in symbols])[trades["aggressor"]]
+    signed = sign * trades["size"]
+    for episode in truth["episodes"]:
+        during = (trades["ts_event_ns"] >= episode["begin_ns"]) & (trades["ts_event_ns"] < episode["end_ns"])
+        assert np.sign(signed[during].sum()) == {"AMPLIFY": 1, "DAMPEN": -1}[episode["fuel"]]
+
+
+def test_a_snapshot_of_the_chain_comes_every_half_minute_with_all_that_is_known(records: dict[str, Batch]) -> None:
+    chain = records[OPTIONS_GREEKS]
+    times, counts = np.unique(chain["ts_event_ns"], return_counts=True)
+    assert (np.diff(times) == 30_000_000_000).all()
+    assert set(counts.tolist()) == {34}
+    for name in ("delta", "gamma", "theta", "vega", "implied_volatility", "open_interest"):
+        valid = chain.columns[name].valid
+        assert valid is not None and valid.all()
+    rights = [parse_option_symbol(symbol or "").right for symbol in string_list(chain.columns["symbol"])]
+    calls = np.array(rights) == CALL
+    assert (chain["delta"][calls] > 0).all() and (chain["delta"][~calls] < 0).all()
+
+
+def test_every_kind_is_staged_and_price_goes_where_the_truth_says(
+    truth: dict[str, Any], judged: dict[str, list[dict[str, Any]]]
+) -> None:
+    """Each episode has the engine's own label at its round level, and nothing else has one there."""
+    assert {one["kind"] for one in truth["episodes"]} == {"WALL", "ABSORPTION", "VACUUM", "CONSUMPTION", "SWEEP", "PIN"}
+    labels = [row for row in judged[OUTCOMES] if row["level_kind"] == "ROUND"]
+    assert [(row["level_id"], row["direction"], row["outcome_120s"]) for row in labels] == [
+        (f"ROUND_{one['level']:.0f}", one["direction"], one["outcome"]) for one in truth["episodes"]
+    ]
+
+
+def test_the_engine_says_of_every_staged_fight_what_it_was_staged_for(
+    truth: dict[str, Any], judged: dict[str, list[dict[str, Any]]]
+) -> None:
+    for one in truth["episodes"]:
+        said = Counter(
+            row["signal"]
+            for row in judged[SIGNALS]
+            if row["level_id"] == f"ROUND_{one['level']:.0f}"
+            and one["fight_ns"] <= row["ts_event_ns"] < one["leave_ns"] + 2_000_000_000
         )
-    rows = concat(judged)
-    last: dict[str | None, str] = {}
-    begun: list[tuple[str, str]] = []
-    names = string_list(rows.columns["level_id"])
-    for level, code, way in zip(names, rows["signal"].tolist(), rows["direction"].tolist(), strict=True):
-        signal = SIGNALS[code]
-        if level is not None and level.startswith("ROUND") and last.get(level) != signal:
-            begun.append((signal, DIRECTIONS[way]))
-        last[level] = signal
-    for signal in ("BREAK", "REJECT"):
-        assert sum(kind == signal for kind, _ in begun) >= 3
-        for direction in ("SUPPORT", "RESISTANCE"):
-            assert (signal, direction) in begun
+        assert said[one["signal"]] > 0, one
+        assert not {"BREAK", "REJECT"} - {one["signal"]} & set(said), one
+        fuel = {
+            row["fuel_effect"]
+            for row in judged[SIGNALS]
+            if row["level_id"] == f"ROUND_{one['level']:.0f}"
+            and one["fight_ns"] <= row["ts_event_ns"] < one["leave_ns"]
+        }
+        assert fuel == {one["fuel"]}, one
+
+
+def test_walls_a_gamma_flip_and_a_live_ratio_arise(judged: dict[str, list[dict[str, Any]]]) -> None:
+    rows = judged[FEATURES]
+    assert any(row["fuel_call_wall"] for row in rows) and any(row["fuel_put_wall"] for row in rows)
+    assert any(row["fuel_hvl"] for row in rows)
+    assert {row["ratio_state"] for row in rows} == {"LIVE"}
