@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.jit import kernel
+from common.jit import inlined, kernel
 from processors.engine import landmarks
 from processors.engine.flows import (
     MISSING,
@@ -45,7 +45,7 @@ E4_PER_CENT = 100
 ONE_VENUE = -1
 
 
-@kernel
+@inlined
 def advance_ofi(s: Scalars, ring: Integers, bucket: int) -> None:
     """Clear the OFI buckets that lie between the newest and ``bucket``."""
     size = len(ring)
@@ -57,7 +57,7 @@ def advance_ofi(s: Scalars, ring: Integers, bucket: int) -> None:
     s.ofi_bucket = bucket
 
 
-@kernel
+@inlined
 def _read_group(st: Arrays, bucket: int, in_session: bool) -> None:
     """The group has ended: read mid, trading state and order flow imbalance off the book."""
     s = st.scalars[0]
@@ -79,7 +79,7 @@ def _read_group(st: Arrays, bucket: int, in_session: bool) -> None:
     s.group_open = 0
 
 
-@kernel
+@inlined
 def end_time(st: Arrays, bucket: int, in_session: bool) -> None:
     """No further record of this ts_event applies."""
     s = st.scalars[0]
@@ -88,7 +88,7 @@ def end_time(st: Arrays, bucket: int, in_session: bool) -> None:
     flush_pending(s, st.flow, bucket)
 
 
-@kernel
+@inlined
 def _is_followed(st: Arrays, instrument_id: int) -> bool:
     """True for a book of the contract that is followed; a session's first book names it, unless definitions do."""
     s = st.scalars[0]
@@ -103,7 +103,7 @@ def _is_followed(st: Arrays, instrument_id: int) -> bool:
     return True
 
 
-@kernel
+@inlined
 def apply_book(st: Arrays, p: Parameters, books: Books, i: int, bucket: int, in_session: bool) -> None:
     """Compare a book record with the one before it and keep it."""
     s = st.scalars[0]
@@ -137,7 +137,7 @@ def apply_book(st: Arrays, p: Parameters, books: Books, i: int, bucket: int, in_
         _read_group(st, bucket, in_session)
 
 
-@kernel
+@inlined
 def apply_trade(st: Arrays, p: Parameters, trades: Trades, i: int, bucket: int, in_session: bool) -> None:
     """Count an ES trade: tape, landmarks, sweeps, and what it may explain of lost depth."""
     s = st.scalars[0]
@@ -162,7 +162,7 @@ def apply_trade(st: Arrays, p: Parameters, trades: Trades, i: int, bucket: int, 
             add_pending(s, BID if sign < 0 else ASK, tick, size)
 
 
-@kernel
+@inlined
 def apply_stock_quote(s: Scalars, quotes: StockQuotes, i: int) -> None:
     """Keep the underlying's best bid and offer."""
     s.spy_bid_e4 = max(0, quotes.bid_e4[i])
@@ -183,7 +183,7 @@ def _stock_aggressor(s: Scalars, p: Parameters, price_e4: int, now_ns: int) -> i
     return 0
 
 
-@kernel
+@inlined
 def apply_stock_trade(st: Arrays, p: Parameters, trades: StockTrades, i: int, bucket: int, in_session: bool) -> None:
     """Count a trade of the underlying, unless its conditions keep it out of last price, VWAP and tape."""
     s = st.scalars[0]

@@ -8,7 +8,7 @@ leaves the window, so they are exact.
 
 from __future__ import annotations
 
-from common.jit import kernel
+from common.jit import inlined, kernel
 from processors.engine.shapes import (
     ADDED,
     ASK,
@@ -27,7 +27,7 @@ from processors.engine.window import WindowedSums, add
 MISSING = -(2**31)
 
 
-@kernel
+@inlined
 def add_pending(s: Scalars, side: int, tick: int, size: int) -> None:
     """Remember volume that traded against resting orders of ``side`` at this ts_event."""
     key = side * TICKS + (tick & TICK_MASK)
@@ -38,7 +38,7 @@ def add_pending(s: Scalars, side: int, tick: int, size: int) -> None:
     s.pending[key] += size
 
 
-@kernel
+@inlined
 def flush_pending(s: Scalars, flow: WindowedSums, bucket: int) -> None:
     """The ts_event is over: traded volume that no lost depth explains was hidden or replenished at once."""
     for n in range(s.pending_count):
@@ -50,7 +50,7 @@ def flush_pending(s: Scalars, flow: WindowedSums, bucket: int) -> None:
     s.pending_count = 0
 
 
-@kernel
+@inlined
 def _change(s: Scalars, flow: WindowedSums, bucket: int, side: int, tick: int, delta: int) -> None:
     key = side * TICKS + (tick & TICK_MASK)
     if delta > 0:
@@ -65,19 +65,25 @@ def _change(s: Scalars, flow: WindowedSums, bucket: int, side: int, tick: int, d
         add(flow, bucket, key, CANCELED, lost - filled)
 
 
-@kernel
+@inlined
 def compare_books(s: Scalars, flow: WindowedSums, bucket: int, new_tick: Integers, new_size: Integers) -> None:
     """Count the changes from the state's last book to a new one. ``new_*`` int64[2, DEPTH], MISSING beyond the
     levels.
     """
     for side in range(2):
         sign = 1 if side == ASK else -1  # ticks times sign rise from the best price outwards
-        same = True
+        moved = 0
+        resized = 0
         for k in range(DEPTH):
-            if s.book_tick[side, k] != new_tick[side, k] or s.book_size[side, k] != new_size[side, k]:
-                same = False
-                break
-        if same:
+            moved |= s.book_tick[side, k] ^ new_tick[side, k]
+            resized |= s.book_size[side, k] ^ new_size[side, k]
+        if moved == 0:
+            # most records change sizes only
+            if resized != 0:
+                for k in range(DEPTH):
+                    change = new_size[side, k] - s.book_size[side, k]
+                    if change != 0:
+                        _change(s, flow, bucket, side, new_tick[side, k], change)
             continue
         old_last = s.book_tick[side, DEPTH - 1]
         new_last = new_tick[side, DEPTH - 1]
@@ -105,7 +111,7 @@ def compare_books(s: Scalars, flow: WindowedSums, bucket: int, new_tick: Integer
                 _change(s, flow, bucket, side, at * sign, delta)
 
 
-@kernel
+@inlined
 def copy_book(ticks: Integers, sizes: Integers, to_ticks: Integers, to_sizes: Integers) -> None:
     """Copy a book, [2, DEPTH] each. (A slice assignment between arrays would allocate.)"""
     for side in range(2):
@@ -114,7 +120,7 @@ def copy_book(ticks: Integers, sizes: Integers, to_ticks: Integers, to_sizes: In
             to_sizes[side, k] = sizes[side, k]
 
 
-@kernel
+@inlined
 def ofi_at(s: Scalars, k: int) -> int:
     """Order flow imbalance of book level ``k`` between the last group end and the book now (Cont, Kukanov, Stoikov
     2014, eq. 4).

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.jit import kernel
+from common.jit import inlined, kernel
 from processors.engine import order
 from processors.engine.apply import (
     FLOWS_PER_RECORD,
@@ -90,7 +90,7 @@ def _rows_left(st: Arrays, out: Outputs) -> bool:
     )
 
 
-@kernel
+@inlined
 def _flow_room(st: Arrays) -> bool:
     return has_room(st.flow, st.scalars[0].pending_count + FLOWS_PER_RECORD)
 
@@ -121,7 +121,7 @@ def _snaps_before(
     return DONE
 
 
-@kernel
+@inlined
 def _effective_ns(inputs: Inputs, kind: int, i: int) -> Any:
     if kind == _BOOK:
         return inputs.books.effective_ns[i]
@@ -144,7 +144,7 @@ def _effective_ns(inputs: Inputs, kind: int, i: int) -> Any:
     return inputs.requests.effective_ns[i]
 
 
-@kernel
+@inlined
 def _is_ok(inputs: Inputs, kind: int, i: int) -> Any:
     if kind == _BOOK:
         return inputs.books.ok[i]
@@ -167,7 +167,7 @@ def _is_ok(inputs: Inputs, kind: int, i: int) -> Any:
     return inputs.requests.ok[i]
 
 
-@kernel
+@inlined
 def _room(st: Arrays, kind: int) -> int:
     """The status that says which log has no room for one more record of ``kind``; DONE when all have."""
     if not _flow_room(st):
@@ -186,7 +186,7 @@ def _room(st: Arrays, kind: int) -> int:
     return DONE
 
 
-@kernel
+@inlined
 def _apply(
     st: Arrays, p: Parameters, inputs: Inputs, kind: int, i: int, now_ns: int, bucket: int, open_now: bool
 ) -> None:

@@ -233,16 +233,6 @@ def unpark_contract(lm: LandmarkArrays, ratio: float) -> None:
 
 
 @kernel
-def roll_prior(lm: LandmarkArrays, old_ratio: float, new_ratio: float) -> None:
-    """Put the prior landmarks where the next contract has them: the same SPY dollars, in its ticks."""
-    s = lm.scalars[0]
-    scale = new_ratio / old_ratio
-    s.prior_high = _scaled(s.prior_high, scale)
-    s.prior_low = _scaled(s.prior_low, scale)
-    s.prior_close = _scaled(s.prior_close, scale)
-
-
-@kernel
 def add_es_trade(lm: LandmarkArrays, p: Any, effective_ns: int, tick: int, size: int) -> None:
     """One ES trade of the running session, ``size`` contracts."""
     s = lm.scalars[0]

@@ -64,8 +64,7 @@ def roll_to(st: Arrays, instrument_id: int) -> None:
     s.instrument_fixed = 1
     s.book_valid = 0
     s.end_valid = 0
-    if s.ratio_ts_ns > 0:
-        s.rolled_ratio = s.ratio
+    landmarks.park_contract(st.landmarks, s.ratio if s.ratio_ts_ns > 0 else 0.0)
     s.ratio_ts_ns = 0
     s.mid2 = 0
     _forget_market(st)

@@ -64,9 +64,7 @@ def sample_ratio(s: Scalars, lm: LandmarkArrays, p: Parameters, snap_ns: int) ->
     sample = s.mid2 * (0.5 * p.tick_size) / ((s.spy_bid_e4 + s.spy_ask_e4) / (2.0 * E4))
     if s.ratio_ts_ns == 0:
         s.ratio = sample
-        if s.rolled_ratio > 0.0:
-            landmarks.roll_prior(lm, s.rolled_ratio, sample)
-            s.rolled_ratio = 0.0
+        landmarks.unpark_contract(lm, sample)
     else:
         step_ns = snap_ns - s.ratio_ts_ns
         alpha = p.ratio_alpha if step_ns == p.snap_ns else ewma_alpha(step_ns, p.ratio_tau_s)

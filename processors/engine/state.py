@@ -86,7 +86,6 @@ SCALARS = np.dtype(
         ("spy_seen_ns", np.int64),  # effective time of the underlying's last record
         ("ratio_ts_ns", np.int64),  # snap of the ratio's last sample; 0 before the first of the contract
         ("ratio", np.float64),
-        ("rolled_ratio", np.float64),  # ratio of the contract before a roll, until the new one has a sample; else 0
         ("norm_count", np.int64),  # samples behind the recent averages
         ("norm_depth", np.float64),  # recent mean zone depth at the best prices, contracts
         ("norm_volume", np.float64),  # recent mean volume per W_t, contracts

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from common.jit import kernel
+from common.jit import inlined, kernel
 from processors.engine.shapes import SWEEPS
 
 ES, UNDERLYING = 0, 1
@@ -59,7 +59,7 @@ def _is_sweep(sweeps: Sweeps, min_amount: float, min_venues: int) -> bool:
     return run[VENUES] == 0 or _venue_count(run[VENUES]) >= min_venues
 
 
-@kernel
+@inlined
 def extend_run(
     sweeps: Sweeps, ts_ns: int, amount: int, sign: int, venue: int, gap_ns: int, min_amount: float, min_venues: int
 ) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from common.jit import kernel
+from common.jit import inlined, kernel
 from processors.engine.shapes import BOUGHT, SOLD, UNSIGNED, Integers, Scalars
 from processors.engine.window import WindowedSums, add
 
 
-@kernel
+@inlined
 def add_print(sums: WindowedSums, bucket: int, key: int, size: int, sign: int) -> None:
     """Count a print at its price. ``sign`` 1 bought, -1 sold, 0 unsigned. The caller keeps room in the log."""
     component = UNSIGNED

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from common.jit import kernel
+from common.jit import inlined, kernel
 
 HEAD, TAIL = 0, 1
 BUCKET, KEY, AMOUNTS = 0, 1, 2
@@ -46,13 +46,13 @@ def grown(sums: WindowedSums) -> WindowedSums:
     return sums._replace(log=larger)
 
 
-@kernel
+@inlined
 def has_room(sums: WindowedSums, count: int) -> bool:
     """True when ``count`` further entries fit into the log."""
     return bool(sums.ends[HEAD] - sums.ends[TAIL] + count < len(sums.log))
 
 
-@kernel
+@inlined
 def add(sums: WindowedSums, bucket: int, key: int, component: int, amount: int) -> None:
     """Add ``amount`` to a key in the newest bucket. The caller has made sure of room."""
     mask = len(sums.log) - 1
