@@ -84,6 +84,7 @@ class Buffers:
             np.zeros(_FLOW_SNAPS * contracts, option_flow.FLOW_ROW),
             np.zeros(3, np.int64),
         )
+        self.scratch = new_scratch()
         self.written: tuple[list[NDArray[np.void]], ...] = ([], [], [])
 
     def drain(self) -> None:
@@ -91,6 +92,14 @@ class Buffers:
         for n, (parts, array) in enumerate(zip(self.written, self.out[:3], strict=True)):
             parts.append(array[: self.out.written[n]].copy())
         self.out.written[:] = 0
+
+    def taken(self) -> list[NDArray[np.void]]:
+        """All that was written since the last call: features, outcomes, flow."""
+        self.drain()
+        taken = [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in self.written]
+        for parts in self.written:
+            parts.clear()
+        return taken
 
     def widen(self, contracts: int) -> None:
         """Make room for the flow of more contracts."""
@@ -126,18 +135,18 @@ def step(state: State, events: Events, until_ns: int) -> Output:
     index = np.ascontiguousarray(events.index, np.int64)
     given = kernel_inputs(state, events)
     sessions = state.session_table
-    scratch = new_scratch()
-    buffers = Buffers(len(state.arrays.options.contract))
+    if state.room is None:
+        state.room = Buffers(len(state.arrays.options.contract))
+    buffers: Buffers = state.room
     at = 0
     while True:
         status, at = kernel.run(
-            state.arrays, state.parameters, sessions, kind, index, given, at, until_ns, buffers.out, scratch
+            state.arrays, state.parameters, sessions, kind, index, given, at, until_ns, buffers.out, buffers.scratch
         )
         if status == kernel.DONE:
             break
         _make_room(state, status, buffers)
-    buffers.drain()
-    written = [np.concatenate(parts) for parts in buffers.written]
+    written = buffers.taken()
     spacing = state.config.ROUND_LEVELS_SPACING
     return Output(
         features=rows.to_batch(written[0], state.underlying, spacing),

@@ -146,9 +146,10 @@ def _numbers(values: NDArray[Any], nullable: bool) -> Column:
 def _episode_ids(date: NDArray[Any], names: list[str], place: NDArray[np.int64], number: NDArray[Any]) -> Column:
     """``20250603-ROUND_600-2`` for the second episode of the session; null where the number is negative."""
     inside = number >= 0
-    codes = np.where(inside, (place << 32) | number.astype(np.int64), -1)
-    dated, code = np.unique(np.stack([date.astype(np.int64), codes], axis=1), axis=0, return_inverse=True)
-    texts = [f"{day}-{names[c >> 32]}-{c & 0xFFFFFFFF}" if c >= 0 else "" for day, c in dated.tolist()]
+    days = date.astype(np.int64)
+    codes = np.where(inside, (days << 36) | (place << 20) | number.astype(np.int64), -1)
+    distinct, code = np.unique(codes, return_inverse=True)
+    texts = [f"{c >> 36}-{names[c >> 20 & 0xFFFF]}-{c & 0xFFFFF}" if c >= 0 else "" for c in distinct.tolist()]
     column = strings(texts).take(code.reshape(-1))
     return Column(column.values, inside, column.offsets)
 

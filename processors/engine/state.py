@@ -209,6 +209,8 @@ class State:
     underlying: str
     parameters: NDArray[np.void]
     arrays: Arrays
+    room: Any = None
+    """Where ``step`` lets the kernels write; kept between steps, no part of what the engine remembers."""
 
     @property
     def session_table(self) -> SessionTable:
