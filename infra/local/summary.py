@@ -57,8 +57,8 @@ class Summary:
         for topic, count in self.events.items():
             shown.add_row(topic, f"{count:,}", "events in")
         for name, rows in self.tables.items():
-            snapshot = self.snapshots[name]
-            shown.add_row(name, f"{rows:,}", "no snapshot" if snapshot is None else f"rows, snapshot {snapshot}")
+            if rows:
+                shown.add_row(name, f"{rows:,}", "rows")
         for kind, count in self.kinds.items():
             shown.add_row(f"  {kind}", f"{count:,}", "signals")
         console.print(shown)
