@@ -9,7 +9,7 @@ from common.columns import Batch, Column
 from common.errors import InputError
 from producers.blocks import AGAIN
 from producers.dbn.file import DbnFile
-from producers.dbn.parse import TOPICS, BadValueError, parse
+from producers.dbn.parse import TOPICS, BadValueError, parse, source_of
 from producers.event_ids import EventIds
 
 CHUNK_RECORDS = 16_384
@@ -49,12 +49,13 @@ class DbnReader:
         if self._damage is not None:
             raise self._damage
         before = self._file.records
+        header = self._file.header
         records = self._file.read(count)
         if len(records) == 0:
             return None
         while True:
             try:
-                parsed = parse(self._file.header.schema, records, self._file.header.symbols)
+                parsed = parse(header.schema, records, header.symbols, source_of(header.dataset))
                 break
             except BadValueError as error:
                 self._damage = InputError(f"{self.path}: record {before + error.index}: {error.problem}", hint=AGAIN)

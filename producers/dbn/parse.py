@@ -16,6 +16,8 @@ from producers.dbn.symbols import SymbolMap
 from producers.event_ids import content_hashes
 
 SOURCE = "databento"
+SIMULATED_DATASET, SIMULATED = "SIM.MDP3", "sim"
+"""The dataset that made-up files name, and the source of their records: nobody takes them for a market."""
 TOPICS = {"mbp-10": FUTURES_MBP10, "trades": FUTURES_TRADES}
 """Where the records of each DBN schema go."""
 
@@ -63,7 +65,12 @@ _ANY = np.zeros(256, np.int32)
 """A trade's action is not read."""
 
 
-def parse(schema: str, records: NDArray[np.void], symbols: SymbolMap) -> Parsed:
+def source_of(dataset: str) -> str:
+    """The ``source`` of records of a dataset."""
+    return SIMULATED if dataset == SIMULATED_DATASET else SOURCE
+
+
+def parse(schema: str, records: NDArray[np.void], symbols: SymbolMap, source: str = SOURCE) -> Parsed:
     """The batch of ``records``, which are of the DBN schema ``mbp-10`` or ``trades``.
 
     Raises BadValueError for the first record with a letter, size or price that the topic cannot hold.
@@ -82,12 +89,12 @@ def parse(schema: str, records: NDArray[np.void], symbols: SymbolMap) -> Parsed:
         bad = min(bad, int(np.argmin(head.price_valid)))
     if bad < length:
         raise BadValueError(bad, _problem(records[bad], is_book))
-    columns = {**_envelope(head, symbols), **(_book(head, levels) if is_book else _trade(head, records))}
+    columns = {**_envelope(head, symbols, source), **(_book(head, levels) if is_book else _trade(head, records))}
     ordered = {field.name: columns[field.name] for field in load(topic).fields}
     return Parsed(Batch(topic, length, ordered), content_hashes(topic, list(head.hashed)))
 
 
-def _envelope(head: Head, symbols: SymbolMap) -> dict[str, Column]:
+def _envelope(head: Head, symbols: SymbolMap, source: str) -> dict[str, Column]:
     length = len(head.size)
     every = np.ones(length, np.bool_)
     return {
@@ -95,7 +102,7 @@ def _envelope(head: Head, symbols: SymbolMap) -> dict[str, Column]:
         "ts_event_ns": Column(head.ts_event_ns),
         "ts_recv_ns": Column(head.ts_recv_ns),
         "ts_effective_ns": Column(head.ts_event_ns),
-        "source": repeated_string(SOURCE, length),
+        "source": repeated_string(source, length),
         "symbol": symbols.column(head.instrument_id, head.ts_event_ns),
         "instrument_id": Column(head.instrument_id, every),
         "seq": Column(head.seq, every),

@@ -15,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from producers.dbn.file import LAYOUTS
+from producers.dbn.parse import SIMULATED_DATASET
 from producers.simulator.feed import write_bytes
 from producers.simulator.market import ADD, ASK, BID, CANCEL, LEVELS, TICKS, TRADE, UNSEEN, Market
 
@@ -153,7 +154,7 @@ def _write(path: Path, schema: str, records: NDArray[np.void]) -> Path:
     day = dt.date(1970, 1, 1) + dt.timedelta(days=begin_ns // NS_PER_DAY)
     mapping = _Mapping(SYMBOL, [_Interval(day, day + dt.timedelta(days=1), str(INSTRUMENT_ID))])
     metadata = databento_dbn.Metadata(
-        dataset="GLBX.MDP3",
+        dataset=SIMULATED_DATASET,
         start=begin_ns,
         end=end_ns + 1,
         stype_in=databento_dbn.SType.from_str("raw_symbol"),

@@ -51,6 +51,11 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     return simulate(tmp_path_factory.mktemp("sim"))
 
 
+def test_made_up_records_say_that_they_are(records: dict[str, Batch]) -> None:
+    for topic in (FUTURES_MBP10, FUTURES_TRADES):
+        assert set(string_list(records[topic].columns["source"])) == {"sim"}
+
+
 @pytest.fixture(scope="module")
 def truth(session: Session) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(session.truth.read_text())
