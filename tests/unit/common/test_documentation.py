@@ -12,7 +12,7 @@ DOCUMENTS = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
-    *(f"docs/{n}.md" for n in ("decisions", "determinism", "operations")),
+    *(f"docs/{n}.md" for n in ("decisions", "determinism", "features", "operations")),
 ]
 
 
