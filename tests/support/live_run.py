@@ -89,7 +89,7 @@ def live_run(home: Path) -> Iterator[LiveRun]:
                 services.start(name)
             services.wait_until_listening()
             files = [f"--file={path}" for path in sample_files()]
-            services.start("producer", ["dbn", "--complex", "SPY", "--speed", "max", *files])
+            services.start("producer", ["publish", "--complex", "SPY", "--speed", "max", *files])
             with open_facts(namespace, topics.partition_of("SPY"), input_id(sample_files())) as facts:
                 deadline_s = time.monotonic() + LIMIT_S
                 while facts.reached().waiting_for is not None:
