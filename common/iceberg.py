@@ -27,6 +27,7 @@ from common import topics
 from common.errors import InputError, UnavailableError
 from common.settings import settings
 
+
 def _table_name(layer: str, topic: str) -> str:
     return f"{layer}.{topic.rpartition('.')[0].replace('.', '_')}"
 
