@@ -9,6 +9,7 @@ from common import schemas, topics
 from common.columns import Batch, Column, repeated_string
 from common.jit import kernel
 from processors.engine.contracts import DELTA, GAMMA, PREMIUM, VOLUME, OptionArrays
+from processors.engine.rows import framed
 
 SCHEMA = schemas.load(topics.OPTIONS_FLOW)
 
@@ -67,11 +68,9 @@ def flow_rows(op: OptionArrays, snap_ns: int, rows: NDArray[np.void], at: int) -
 def to_flow_batch(rows: NDArray[np.void], underlying: str) -> Batch:
     """Rows of whole snaps, in time order, as a batch; within a snap by expiration, strike, right."""
     rows = rows[np.lexsort((rows["right"], rows["strike"], rows["exp_date"], rows["ts_event_ns"]))]
-    _, first, count = np.unique(rows["ts_event_ns"], return_index=True, return_counts=True)
     columns = {
         "underlying": repeated_string(underlying, len(rows)),
-        "snap_row": Column((np.arange(len(rows)) - np.repeat(first, count)).astype(np.int32)),
-        "snap_rows": Column(np.repeat(count, count).astype(np.int32)),
+        **framed(np.ascontiguousarray(rows["ts_event_ns"])),
     }
     for field in SCHEMA.fields:
         if field.name not in columns:

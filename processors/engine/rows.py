@@ -125,7 +125,7 @@ class _Names:
         return names, place.reshape(-1)
 
 
-def _framed(ts_ns: NDArray[np.int64]) -> dict[str, Column]:
+def framed(ts_ns: NDArray[np.int64]) -> dict[str, Column]:
     """snap_row and snap_rows of rows in time order."""
     starts = np.flatnonzero(np.concatenate([np.ones(min(1, len(ts_ns)), np.bool_), ts_ns[1:] != ts_ns[:-1]]))
     count = np.diff(np.append(starts, len(ts_ns)))
@@ -165,7 +165,7 @@ def to_batch(rows: NDArray[np.void], underlying: str, spacing: float) -> Batch:
     place = place[order]
     columns: dict[str, Column] = {
         "underlying": repeated_string(underlying, len(rows)),
-        **_framed(np.ascontiguousarray(rows["ts_event_ns"])),
+        **framed(np.ascontiguousarray(rows["ts_event_ns"])),
         "level_id": strings(names).take(place),
         "level_kind": Column(np.ascontiguousarray(rows["kind"])),
         "episode_id": _episode_ids(rows["session_date"], names, place, rows["episode"]),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from common import schemas, topics
 from common.columns import Batch, to_arrow
-from common.config import NS_PER_S, EngineConfig, make_config
+from common.config import MOST_HOTZONES, NS_PER_S, EngineConfig, make_config
 from common.recorded import Recorded
 from common.sessions import Sessions
 from processors.engine import features, signals
@@ -26,7 +26,7 @@ from processors.engine.order import Events, Merger
 from processors.study.episodes import FEATURE_COLUMNS, OUTCOME_COLUMNS, SIGNAL_COLUMNS
 from processors.study.statistics import Floats, Integers
 
-HOTZONES = 64
+HOTZONES = MOST_HOTZONES
 """The engine tracks at most this many."""
 PLACEBO_OFFSET = 0.37
 """USD; no level's grid has this period, and it is more than OUTCOME_MOVE away from round prices."""
