@@ -1,0 +1,1 @@
+"""Live feeds into the log: what feeds say (:mod:`.arrivals`), how it is stamped, promised and kept."""
