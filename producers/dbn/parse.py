@@ -109,6 +109,7 @@ def _envelope(head: Head, symbols: SymbolMap, source: str) -> dict[str, Column]:
         "is_late": Column(np.zeros(length, np.bool_)),
         "size": Column(head.size),
         "flags": Column(head.flags),
+        "gap_begin_ns": Column(np.zeros(length, np.int64), np.zeros(length, np.bool_)),
     }
 
 

@@ -43,6 +43,7 @@ def books(records: int, seed: int) -> Batch:
         "size": Column(random.geometric(0.25, records).astype(np.int32)),
         "flags": Column(np.where(random.random(records) < 0.7, 130, 2).astype(np.int32)),
         "is_snapshot": Column(np.zeros(records, np.bool_)),
+        "gap_begin_ns": Column(np.zeros(records, np.int64), np.zeros(records, np.bool_)),
     }
     short = random.random(records) < 0.1
     for name, direction, first in (("bid", -1, best_bid), ("ask", 1, best_bid + 1)):

@@ -36,6 +36,9 @@ MARKET_EVENTS = tuple(
 )
 NUMPY = {"long": "int64", "int": "int32", "double": "float64", "boolean": "bool", "string": "uint8", "bytes": "uint8"}
 
+GAP = ("gap_begin_ns", "long", True)
+"""What stands at the end of every market event."""
+
 every_schema = pytest.mark.parametrize("schema", [schemas.load(name) for name in schemas.names()], ids=schemas.names())
 
 
@@ -136,6 +139,12 @@ def test_market_events_begin_with_the_envelope(name: str) -> None:
     assert found == ENVELOPE
 
 
+@pytest.mark.parametrize("name", MARKET_EVENTS)
+def test_market_events_end_with_the_gap_before_them(name: str) -> None:
+    last = schemas.load(name).fields[-1]
+    assert (last.name, last.kind, last.nullable) == GAP
+
+
 @pytest.mark.parametrize("name", ["levels.features.v1", "levels.signals.v1", "options.flow.v1"])
 def test_rows_of_a_snap_are_framed(name: str) -> None:
     schema = schemas.load(name)
@@ -151,7 +160,7 @@ def test_the_book_has_ten_levels_a_side_each_nullable() -> None:
         for level in range(1, 11)
         for what, kind in (("px", "double"), ("sz", "int"), ("ct", "int"))
     ]
-    assert [(f.name, f.kind, f.nullable) for f in schema.fields[-60:]] == expected
+    assert [(f.name, f.kind, f.nullable) for f in schema.fields[-61:-1]] == expected
 
 
 def test_an_unknown_schema_is_refused_with_the_known_ones() -> None:
