@@ -19,8 +19,9 @@ from common.topics import HEARTBEATS, full_name
 from producers.dbn import CHUNK_RECORDS
 from producers.log_state import Beat, read_beats, read_tail
 from producers.pacing import paced
-from producers.publisher import Publisher, Target
+from producers.publisher import Publisher
 from producers.resume import Plan, plan, remaining
+from producers.sender import Target
 from producers.stream import StampedStep, check_file, input_id, stamped_batches, topics_of
 
 log = get_logger("producers")

@@ -1,8 +1,5 @@
-"""Stamped batches into the log: encoded, sent and acknowledged in a pipeline, followed by the promises they allow.
-
-One publisher is the only writer of its partitions. It knows the offset that each record must get; the last record of
-every batch is reported back with its offset, and that proves the whole batch to be there in order: a missing, foreign
-or doubled record would move it.
+"""A finite input's stamped batches into the log: encoded, sent and acknowledged in a pipeline, followed by the promises
+they allow.
 """
 
 from __future__ import annotations
@@ -13,15 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import confluent_kafka as ck
-from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import Counter, Gauge
 
-from common import kafka
-from common.avro import Codec, encode_row
+from common.avro import Codec
 from common.columns import Batch
-from common.errors import ConflictError, InvariantError, UnavailableError
+from common.errors import UnavailableError
 from common.schemas import load
-from common.topics import HEADER_RUN_ID, HEARTBEATS, full_name
+from producers.sender import Sender, Target
 from producers.sequencer import StampedStep
 
 RECORDS = Counter("breakwater_producer_records_total", "Records acknowledged by the broker.", ["topic"])
@@ -33,28 +28,6 @@ PENDING_STEPS = 8
 
 STALL_S = 120.0
 """How long the broker may acknowledge nothing while records wait."""
-
-PRODUCER_OVERRIDES: dict[str, object] = {
-    # A record that gives up while later ones arrive would leave a gap: the publisher itself watches for stalls instead.
-    "delivery_timeout_ms": 0,
-    "enable_gapless_guarantee": True,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where one source publishes: its name, its complex's name and partition, the namespace, and the run.
-
-    ``schema_ids``: the registry's id of each topic's schema, by the schema's name.
-    """
-
-    source: str
-    complex_name: str
-    partition: int
-    namespace: str
-    run_id: str
-    input_id: str
-    schema_ids: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -79,18 +52,14 @@ class Publisher:
         snap_interval_ns: int,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._producer = producer
+        self._sender = Sender(producer, target, next_offsets, lambda: self._serve(0.1))
         self._target = target
         self._clock_s = clock_s
         self._snap_interval_ns = snap_interval_ns
         self._codecs = {topic: Codec(load(topic)) for topic in next_offsets}
-        self._key = target.complex_name.encode()
-        self._headers: list[tuple[str, str | bytes | None]] = [(HEADER_RUN_ID, target.run_id)]
-        self._sent_offsets = dict(next_offsets)
         self._next_offsets = dict(next_offsets)
         self._records = dict(published)
         self._flights: deque[_Flight] = deque()
-        self._failure: Exception | None = None
         self._progress_s = clock_s()
         self._beaten_ns = 0
         self._beats_waiting = 0
@@ -122,129 +91,44 @@ class Publisher:
 
     def beat(self, state: str, watermark_ns: int) -> None:
         """A heartbeat for every topic. ``watermark_ns`` must hold for all that was not acknowledged yet."""
-        schema = load(HEARTBEATS)
-        schema_id = self._target.schema_ids[HEARTBEATS]
         for topic in sorted(self._next_offsets):
             row = {
                 "ts_event_ns": watermark_ns,
-                "source": self._target.source,
-                "topic": full_name(topic, self._target.namespace),
-                "partition": self._target.partition,
+                "topic": topic,
                 "next_offset": self._next_offsets[topic],
                 "ts_watermark_ns": watermark_ns,
                 "state": state,
-                "input_id": self._target.input_id,
                 "input_records": self._records[topic],
             }
             self._beats_waiting += 1
-            self._produce(
-                full_name(HEARTBEATS, self._target.namespace), encode_row(schema, row, schema_id), self._on_beat
-            )
+            self._sender.send_beat(row, self._on_beat)
         self._beaten_ns = watermark_ns
         WATERMARK.set(watermark_ns)
 
     def abandon(self) -> None:
         """Drop what is still queued: after a failure nothing more may reach the log."""
-        self._producer.purge()
+        self._sender.abandon()
         self._flights.clear()
 
-    # Sending
-
     def _send(self, batch: Batch, flight: _Flight) -> None:
-        topic = full_name(batch.name, self._target.namespace)
         values = self._codecs[batch.name].encode(batch, self._target.schema_ids[batch.name]).messages()
         flight.waiting += 1
-        self._sent_offsets[batch.name] += len(values)
-        report = self._reporter(batch.name, flight, self._sent_offsets[batch.name])
-        # Batches carry no headers: the first record goes alone and names the run for those after it.
-        self._produce(topic, values[0], report if len(values) == 1 else None)
-        messages: list[dict[str, object]] = [{"value": value, "key": self._key} for value in values[1:]]
-        if messages:
-            messages[-1]["callback"] = report
-        while messages:
-            messages = self._produce_some(topic, messages)
+        next_offset = self._sender.next_offsets[batch.name] + len(values)
 
-    def _produce(self, topic: str, value: bytes, report: Callable[..., None] | None) -> None:
-        while True:
-            try:
-                self._producer.produce(
-                    topic,
-                    value=value,
-                    key=self._key,
-                    partition=self._target.partition,
-                    headers=self._headers,
-                    on_delivery=report,
-                )
-                return
-            except BufferError:
-                self._serve(0.1)
-            except KafkaException as error:
-                raise kafka.unavailable(f"take records for {topic}", error) from error
-
-    def _produce_some(self, topic: str, messages: list[dict[str, object]]) -> list[dict[str, object]]:
-        """Queue messages in order; returns those that must be tried again because the queue is full."""
-        try:
-            queued = self._producer.produce_batch(topic, messages, partition=self._target.partition)
-        except BufferError:
-            queued = 0
-        except KafkaException as error:
-            raise kafka.unavailable(f"take records for {topic}", error) from error
-        if queued == len(messages):
-            return []
-        rest = messages[queued:]
-        refused = [message.pop("_error", None) for message in messages]
-        if any(reason is not None for reason in refused[:queued]):
-            # Later records passed earlier ones: none of them may be followed by anything.
-            raise InvariantError(
-                f"{topic}: records were refused out of order: {next(filter(None, refused))}",
-                hint="Restart the producer: it goes on after the last record in the log.",
-            )
-        for reason in refused[queued:]:
-            if isinstance(reason, KafkaError) and reason.code() != KafkaError._QUEUE_FULL:
-                raise kafka.unavailable(f"take records for {topic}", reason)
-        self._serve(0.1)
-        return rest
-
-    # Acknowledgements
-
-    def _reporter(
-        self, topic: str, flight: _Flight, next_offset: int
-    ) -> Callable[[KafkaError | None, ck.Message], None]:
-        def report(error: KafkaError | None, message: ck.Message) -> None:
+        def acknowledged() -> None:
             self._progress_s = self._clock_s()
-            if error is not None:
-                self._fail(kafka.unavailable(f"take records for {topic}", error))
-                return
-            offset = message.offset()
-            if offset is None or offset + 1 != next_offset:
-                self._fail(
-                    ConflictError(
-                        f"{topic}: a record got offset {offset} instead of {next_offset - 1}: another producer writes"
-                        " into the same partition, or records were lost",
-                        hint="Stop the other producer, then start this one again: it goes on after the last record.",
-                    )
-                )
-                return
-            flight.next_offsets[topic] = next_offset
+            flight.next_offsets[batch.name] = next_offset
             flight.waiting -= 1
 
-        return report
+        self._sender.send(batch.name, values, acknowledged)
 
-    def _on_beat(self, error: KafkaError | None, _message: ck.Message) -> None:
+    def _on_beat(self) -> None:
         self._beats_waiting -= 1
         self._progress_s = self._clock_s()
-        if error is not None:
-            self._fail(kafka.unavailable("take heartbeats", error))
-
-    def _fail(self, error: Exception) -> None:
-        if self._failure is None:
-            self._failure = error
 
     def _serve(self, timeout_s: float) -> None:
         """Take delivery reports and make the promises that they allow."""
-        self._producer.poll(timeout_s)
-        if self._failure is not None:
-            raise self._failure
+        self._sender.serve(timeout_s)
         promise_ns: int | None = None
         while self._flights and self._flights[0].waiting == 0:
             flight = self._flights.popleft()

@@ -13,7 +13,7 @@ from common.settings import settings
 from common.telemetry import Health, serve_health, stop_requested
 from producers.pacing import parse_speed
 from producers.publish import Job, Log, Outcome, Progress, files_of, publish_files
-from producers.publisher import PRODUCER_OVERRIDES
+from producers.sender import PRODUCER_OVERRIDES
 from producers.stream import input_id
 
 SERVICE = "producer"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -24,7 +25,8 @@ from common.topics import (
 )
 from producers import publisher
 from producers.publish import files_of
-from producers.publisher import Publisher, Target
+from producers.publisher import Publisher
+from producers.sender import TRACED_BATCHES, Target
 from producers.stream import input_id, stamped_batches
 from tests.support import captures, dbn_files
 from tests.support.memory_log import MemoryLog
@@ -87,7 +89,19 @@ def test_records_carry_the_complex_as_key_and_the_first_of_a_batch_names_the_run
     publish(log, files)
     for topic in (*TOPICS, HEARTBEATS):
         assert {message.key() for message in log.records(topic)} == {b"SPY"}
-        assert log.records(topic)[0].headers() == [("run_id", b"run-1")]
+        assert ("run_id", b"run-1") in (log.records(topic)[0].headers() or [])
+
+
+def test_one_batch_in_many_carries_a_trace_and_the_first_one_does(files: list[Path]) -> None:
+    log = fresh_log()
+    publish(log, files, chunk_records=2)
+    headers = [dict(message.headers() or []) for message in log.records(FUTURES_MBP10)]
+    traces = [found["traceparent"].decode() for found in headers if "traceparent" in found]
+    batches = sum("run_id" in found for found in headers)
+    assert batches > TRACED_BATCHES
+    assert 1 < len(traces) < batches / 16
+    assert "traceparent" in headers[0]
+    assert all(re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", trace) for trace in traces)
 
 
 def test_a_second_run_adds_nothing(files: list[Path]) -> None:
