@@ -4,8 +4,8 @@ What enters: a path. What leaves: NumPy arrays in the vendor's own record layout
 What it raises: InputError for a file that is missing, foreign, of another schema, or damaged. Damage is raised only
 after every whole record before it has been handed out.
 
-The layouts of mbp-10 and trades are the same in versions 1 to 3 (only the metadata and other record types changed), so
-nothing is upgraded but the metadata, which the vendor's own decoder does.
+Only definitions differ between versions 1 to 3, and are read in the layout of the file's version. So nothing is
+upgraded but the metadata, which the vendor's own decoder does.
 """
 
 from __future__ import annotations
@@ -41,15 +41,19 @@ class Layout:
     rtype: int
 
 
-def _layout(message: type[databento_dbn.TradeMsg] | type[databento_dbn.MBP10Msg], rtype: int) -> Layout:
-    return Layout(np.dtype(message._dtypes), rtype)
-
-
 LAYOUTS: dict[str, Layout] = {
-    "mbp-10": _layout(databento_dbn.MBP10Msg, 10),
-    "trades": _layout(databento_dbn.TradeMsg, 0),
+    "mbp-10": Layout(np.dtype(databento_dbn.MBP10Msg._dtypes), 10),
+    "trades": Layout(np.dtype(databento_dbn.TradeMsg._dtypes), 0),
+    "definition": Layout(np.dtype(databento_dbn.InstrumentDefMsg._dtypes), 19),
+    "status": Layout(np.dtype(databento_dbn.StatusMsg._dtypes), 18),
 }
-"""The schemas that are read, by their DBN names."""
+"""The schemas that are read, by their DBN names, as the newest version has them."""
+
+_OLDER_DEFINITIONS = {
+    1: Layout(np.dtype(databento_dbn.InstrumentDefMsgV1._dtypes), 19),
+    2: Layout(np.dtype(databento_dbn.InstrumentDefMsgV2._dtypes), 19),
+}
+_READ = ", ".join(LAYOUTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,7 @@ class DbnFile:
                 raise self._damage
             raise InputError(
                 f"{self.path} is not a DBN file: it begins with {beginning!r}",
-                hint="Give DBN files (.dbn or .dbn.zst) of the schemas " + " and ".join(LAYOUTS) + ".",
+                hint="Give DBN files (.dbn or .dbn.zst) of the schemas " + _READ + ".",
             )
         prelude = self._take(PRELUDE_BYTES)
         version, size = prelude[3], int.from_bytes(prelude[4:], "little")
@@ -218,9 +222,11 @@ class DbnFile:
         layout = LAYOUTS.get(schema)
         if layout is None:
             raise InputError(
-                f"{self.path} holds {schema} records; only {' and '.join(LAYOUTS)} can be read",
+                f"{self.path} holds {schema} records; only {_READ} can be read",
                 hint="Give one file per schema; mbp-10 is the book, trades are the trades.",
             )
+        if schema == "definition":
+            layout = _OLDER_DEFINITIONS.get(version, layout)
         dtype = layout.dtype
         if metadata.ts_out:
             dtype = np.dtype([*dtype.descr, ("ts_out", "<u8")])

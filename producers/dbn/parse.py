@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from common.columns import Batch, Column, repeated_string, strings
 from common.errors import RecordError
 from common.schemas import load
-from common.topics import FUTURES_MBP10, FUTURES_TRADES
+from common.topics import FUTURES_DEFINITIONS, FUTURES_MBP10, FUTURES_STATUS, FUTURES_TRADES
+from producers.dbn import reference
 from producers.dbn.columns import DEPTH, INT32_MAX, Head, Levels, empty_head, empty_levels, read_head, read_levels
 from producers.dbn.symbols import SymbolMap
 from producers.event_ids import content_hashes
@@ -18,7 +19,12 @@ from producers.event_ids import content_hashes
 SOURCE = "databento"
 SIMULATED_DATASET, SIMULATED = "SIM.MDP3", "sim"
 """The dataset that made-up files name, and the source of their records: nobody takes them for a market."""
-TOPICS = {"mbp-10": FUTURES_MBP10, "trades": FUTURES_TRADES}
+TOPICS = {
+    "mbp-10": FUTURES_MBP10,
+    "trades": FUTURES_TRADES,
+    "definition": FUTURES_DEFINITIONS,
+    "status": FUTURES_STATUS,
+}
 """Where the records of each DBN schema go."""
 
 SNAPSHOT_FLAG = 32
@@ -71,10 +77,14 @@ def source_of(dataset: str) -> str:
 
 
 def parse(schema: str, records: NDArray[np.void], symbols: SymbolMap, source: str = SOURCE) -> Parsed:
-    """The batch of ``records``, which are of the DBN schema ``mbp-10`` or ``trades``.
+    """The batch of ``records``, which are of the DBN schema ``schema``, a key of `TOPICS`.
 
     Raises BadValueError for the first record with a letter, size or price that the topic cannot hold.
     """
+    if schema == "definition":
+        return Parsed(*reference.definitions(records, symbols, source))
+    if schema == "status":
+        return Parsed(*reference.statuses(records, symbols, source))
     topic = TOPICS[schema]
     is_book = schema == "mbp-10"
     length = len(records)

@@ -1,8 +1,9 @@
-"""Which symbol an instrument number stood for on a day, from a DBN file's metadata."""
+"""Which symbol an instrument number stood for on a day, from a DBN file's metadata or a live session's messages."""
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 
 import databento_dbn
@@ -12,16 +13,22 @@ from numpy.typing import NDArray
 from common.columns import Column, repeated_string, strings
 
 NS_PER_DAY = 86_400_000_000_000
+_FRONT = re.compile(r"[A-Z0-9]+\.[cvn]\.0")
+"""A continuous symbol of rank 0: the contract that is followed, by calendar, volume or open interest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """``symbol`` names ``instrument_id`` from ``begin_ns`` up to, not including, ``end_ns`` (midnights, UTC)."""
+    """``symbol`` names ``instrument_id`` from ``begin_ns`` up to, not including, ``end_ns`` (in files, midnights UTC).
+
+    ``is_front``: a continuous symbol of rank 0 means it then.
+    """
 
     instrument_id: int
     begin_ns: int
     end_ns: int
     symbol: str
+    is_front: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,20 @@ class SymbolMap:
             return repeated_string(names[0], len(instrument_ids))
         return strings(names).take(codes)
 
+    def is_front(self, instrument_ids: NDArray[np.int64], ts_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each instrument was the one that is followed at its time."""
+        out = np.zeros(len(instrument_ids), np.bool_)
+        for interval in self.intervals:
+            if interval.is_front:
+                within = (ts_ns >= interval.begin_ns) & (ts_ns < interval.end_ns)
+                out |= (instrument_ids == interval.instrument_id) & within
+        return out
+
+
+def names_front(symbol: str) -> bool:
+    """True for a continuous symbol of rank 0, such as ES.c.0."""
+    return _FRONT.fullmatch(symbol) is not None
+
 
 def _distinct(values: NDArray[np.int64]) -> list[int]:
     """The different values, sorted; most files hold one instrument, which needs no sorting."""
@@ -72,7 +93,8 @@ def symbol_map(metadata: databento_dbn.Metadata) -> SymbolMap:
             number, symbol = (requested, interval["symbol"]) if to_symbol else (interval["symbol"], requested)
             if number.isdigit() and symbol:
                 begin_ns, end_ns = _midnight_ns(interval["start_date"]), _midnight_ns(interval["end_date"])
-                intervals.append(Interval(int(number), begin_ns, end_ns, symbol))
+                is_front = names_front(requested)
+                intervals.append(Interval(int(number), begin_ns, end_ns, symbol, is_front))
     return SymbolMap(tuple(intervals))
 
 

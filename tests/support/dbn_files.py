@@ -25,9 +25,16 @@ def records(schema: str, times_ns: Sequence[int], **fields: object) -> np.ndarra
     out["instrument_id"] = 17077
     out["ts_event"] = BASE_NS + np.array(times_ns, np.int64)
     out["ts_recv"] = out["ts_event"] + 1_000_000
-    out["sequence"] = np.arange(len(times_ns))
-    out["action"], out["side"] = b"T" if schema == "trades" else b"A", b"B"
-    out["price"], out["size"] = 6_000_000_000_000, 3
+    if schema in ("mbp-10", "trades"):
+        out["sequence"] = np.arange(len(times_ns))
+        out["action"], out["side"] = b"T" if schema == "trades" else b"A", b"B"
+        out["price"], out["size"] = 6_000_000_000_000, 3
+    elif schema == "definition":
+        out["raw_symbol"], out["asset"], out["security_update_action"] = b"ESM5", b"ES", b"A"
+        out["min_price_increment"], out["unit_of_measure_qty"] = 250_000_000, 50_000_000_000
+        out["expiration"], out["contract_multiplier"] = d.UNDEF_TIMESTAMP, 2**31 - 1
+    elif schema == "status":
+        out["action"], out["is_trading"], out["is_quoting"] = 7, b"Y", b"~"
     for name in out.dtype.names or ():
         if name[3:6] == "_px":
             out[name] = d.UNDEF_PRICE

@@ -181,9 +181,9 @@ def test_a_foreign_or_damaged_header_is_refused_with_a_hint(tmp_path: Path, cont
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("schema", ["mbo", "mbp-1", "definition", "ohlcv-1s"])
+@pytest.mark.parametrize("schema", ["mbo", "mbp-1", "statistics", "ohlcv-1s"])
 def test_another_schema_is_named_beside_those_that_are_read(schema: str) -> None:
-    with pytest.raises(InputError, match=f"holds {schema} records; only mbp-10 and trades can be read"):
+    with pytest.raises(InputError, match=f"holds {schema} records; only mbp-10, trades, definition, status can be"):
         read_all(sample("dbn", "GLBX.MDP3", f"test_data.{schema}.dbn.zst"))
 
 
