@@ -46,7 +46,7 @@ def test_a_status_says_what_the_vendors_record_says() -> None:
     names = load(FUTURES_STATUS).field("action").symbols
     assert batch.length == len(records)
     assert [names[code] for code in batch["action"].tolist()] == ["TRADING", "PRE_OPEN", "PRE_OPEN", "OTHER"]
-    assert batch["is_trading"].tolist() == [record.is_trading == databento_dbn.TriState.YES for record in records]
+    assert batch["is_trading"].tolist() == [record.is_trading for record in records]
     assert batch["reason"].tolist() == [int(record.reason) for record in records]
     assert len(set(batch["event_id"].tolist())) == len(records)
 
