@@ -3,9 +3,7 @@ hour.
 
 The properties ``breakwater.offset.<topic>.<partition>`` and their like change only in a commit that also adds a
 snapshot, and each such commit requires that the table's main branch is still the one that was checked
-(``assert-ref-snapshot-id``). So a catalog applies it only on the version whose offsets were compared. PyIceberg's
-``commit_transaction`` is not used: it would retry by itself, on a newer version and without comparing, and it deletes
-the manifests of an attempt that was answered with a conflict, which may have landed.
+(``assert-ref-snapshot-id``). So a catalog applies it only on the version whose offsets were compared.
 """
 
 from __future__ import annotations
@@ -17,22 +15,16 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.io.fileformat import FileFormatFactory
-from pyiceberg.io.pyarrow import schema_to_pyarrow
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, Transaction
-from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.table.update import AssertTableUUID, TableUpdate
 from pyiceberg.table.update.snapshot import ExpireSnapshots
 
 from lakehouse.commits import Commit, CommitRefused, Mark, Source, Standing
+from lakehouse.files import COMMIT_ID, SingleAttempt, apply_once, find_commit, write_hour
 from lakehouse.tables import HOUR_NS
 
-COMMIT_ID = "breakwater.commit-id"
 CLUSTER_ID = "breakwater.cluster-id"
 
 SNAPSHOTS_KEPT = 128
@@ -97,7 +89,7 @@ class IcebergStore:
     def claim(self, standing: Standing, owner: str, source: Source, partitions: Iterable[int]) -> None:
         """A commit of properties alone. Of two claims at once the later one holds."""
         table: Table = standing.version
-        transaction = _Transaction(table)
+        transaction = SingleAttempt(table)
         transaction.set_properties(
             {
                 CLUSTER_ID: source.cluster_id,
@@ -112,19 +104,18 @@ class IcebergStore:
         if commit.rows.num_rows == 0:
             return []
         table: Table = standing.version
-        rows = _fitted(commit.rows, table)
+        rows = commit.rows
         times = rows["ts_event_ns"].to_numpy()
         if np.any(times[1:] < times[:-1]):
             order = np.argsort(times, kind="stable")
             rows, times = rows.take(pa.array(order)), times[order]
         hours = times // HOUR_NS
         bounds = [0, *(np.flatnonzero(np.diff(hours)) + 1).tolist(), len(hours)]
-        return [
-            _write(
-                table, rows.slice(start, stop - start), int(hours[start]), f"{commit.commit_id}-{number:05d}.parquet"
-            )
-            for number, (start, stop) in enumerate(pairwise(bounds))
-        ]
+        written = (
+            write_hour(table, int(hours[a]), [rows.slice(a, b - a)], f"{commit.commit_id}-{n:05d}.parquet")
+            for n, (a, b) in enumerate(pairwise(bounds))
+        )
+        return [data_file for data_file in written if data_file is not None]
 
     def append(self, standing: Standing, commit: Commit, staged: list[DataFile]) -> int:
         """Files and properties in one commit, once: no retry happens in here or below."""
@@ -132,7 +123,7 @@ class IcebergStore:
         names = self._names
         properties = {names.offset(number): str(end) for number, end in commit.end.items()}
         properties |= {names.mark(n): f"{mark.ts_event_ns}:{mark.snap_row}" for n, mark in commit.marks.items()}
-        transaction = _Transaction(table)
+        transaction = SingleAttempt(table)
         _forget_old_snapshots(table, transaction)
         # A snapshot even without rows: only its requirement ties the new offsets to the ones that were checked.
         producer = transaction.update_snapshot(
@@ -148,10 +139,7 @@ class IcebergStore:
     def find(self, standing: Standing, commit_id: str) -> int | None:
         """Search from the newest snapshot on."""
         table: Table = standing.version
-        for snapshot in reversed(table.metadata.snapshots):
-            if snapshot.summary is not None and snapshot.summary.additional_properties.get(COMMIT_ID) == commit_id:
-                return snapshot.snapshot_id
-        return None
+        return find_commit(table, commit_id)
 
     def discard(self, staged: list[DataFile]) -> None:
         """Delete the data files; a failure leaves an orphan, which maintenance removes."""
@@ -175,60 +163,8 @@ def _forget_old_snapshots(table: Table, transaction: Transaction) -> None:
         ExpireSnapshots(transaction).older_than(oldest_kept).commit()
 
 
-class _Transaction(Transaction):
-    """PyIceberg's works out the metadata, with all snapshots, each of the fifteen times a commit looks at it."""
-
-    _known: tuple[tuple[TableUpdate, ...], TableMetadata] | None = None
-
-    @property
-    def table_metadata(self) -> TableMetadata:
-        """The table's metadata with the updates so far."""
-        if self._known is None or self._known[0] is not self._updates:
-            self._known = (self._updates, super().table_metadata)
-        return self._known[1]
-
-
 def _apply(table: Table, transaction: Transaction) -> None:
-    """One attempt. PyIceberg has no public way to make just one; its version is pinned and tests watch these names."""
-    requirements = (*transaction._requirements, AssertTableUUID(uuid=table.metadata.table_uuid))
     try:
-        table._do_commit(updates=transaction._updates, requirements=requirements)
+        apply_once(table, transaction)
     except CommitFailedException as error:
         raise CommitRefused(str(error)) from error
-
-
-def _fitted(rows: pa.Table, table: Table) -> pa.Table:
-    """The rows with the table's columns in its order, field ids on them; a column that they lack is null."""
-    fields, columns = [], []
-    for field in schema_to_pyarrow(table.schema(), include_field_ids=True):
-        # Without the offsets of a large string a column of text costs no copy; Parquet knows no difference.
-        kind = pa.string() if pa.types.is_large_string(field.type) else field.type
-        fields.append(pa.field(field.name, kind, field.nullable, field.metadata))
-        if field.name not in rows.column_names:
-            columns.append(pa.chunked_array([pa.nulls(rows.num_rows, kind)]))
-        else:
-            column = rows[field.name]
-            columns.append(column if column.type == kind else pc.cast(column, kind))
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
-
-
-def _write(table: Table, rows: pa.Table, hour: int, file_name: str) -> DataFile:
-    spec = table.spec()
-    key = PartitionKey([PartitionFieldValue(spec.fields[0], hour)], spec, table.schema())
-    path = table.location_provider().new_data_location(file_name, key)
-    output = table.io.new_output(path)
-    writer = FileFormatFactory.get(FileFormat.PARQUET).create_writer(output, table.schema(), table.properties)
-    with writer:
-        writer.write(rows)
-    return DataFile.from_args(
-        content=DataFileContent.DATA,
-        file_path=path,
-        file_format=FileFormat.PARQUET,
-        partition=key.partition,
-        file_size_in_bytes=len(output),
-        sort_order_id=None,
-        spec_id=spec.spec_id,
-        equality_ids=None,
-        key_metadata=None,
-        **writer.result().to_serialized_dict(),
-    )

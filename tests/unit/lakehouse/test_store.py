@@ -16,7 +16,8 @@ from pyiceberg.table import Table, Transaction
 from common import iceberg, schemas
 from lakehouse import read
 from lakehouse.commits import CommitRefused, Committed, Mark, Overtaken, claim, commit_batch
-from lakehouse.store import COMMIT_ID, IcebergStore
+from lakehouse.files import COMMIT_ID
+from lakehouse.store import IcebergStore
 from lakehouse.tables import HOUR_NS, ensure_table
 from tests.support.lake import PATIENCE, SOURCE, START_NS, TABLE, TOPIC, batch, rows
 
