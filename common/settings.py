@@ -67,6 +67,21 @@ class Settings(BaseSettings):
     catalog: str = Field(
         default="breakwater", description="Iceberg catalog name; its properties come the PyIceberg way."
     )
+    massive_key: SecretStr | None = Field(default=None, description="Massive's (Polygon's) API key.")
+    massive_key_file: Path | None = Field(default=None, description="File that holds massive_key.")
+    massive_stocks_url: str = Field(
+        default="wss://socket.massive.com/stocks", description="Massive's WebSocket of stocks."
+    )
+    massive_options_url: str = Field(
+        default="wss://socket.massive.com/options", description="Massive's WebSocket of options."
+    )
+    massive_rest_url: str = Field(default="https://api.massive.com", description="Massive's REST base address.")
+    massive_chain_interval_s: float = Field(
+        default=10.0, gt=0, description="Time between two snapshots of the option chain (s)."
+    )
+    massive_capture: Path | None = Field(
+        default=None, description="Folder into which a live day of Massive's is recorded; unset means it is not."
+    )
     api_host: str = Field(default="127.0.0.1", description="Address the API binds.")
     api_port: int = Field(default=0, ge=0, le=65535, description="Port the API binds; 0 picks a free one.")
     health_host: str = Field(default="127.0.0.1", description="Address of each service's health and metrics endpoints.")
@@ -125,6 +140,21 @@ def settings() -> Settings:
     return loaded.model_copy(
         update={"home": loaded.home.expanduser().resolve(), "cache": loaded.cache.expanduser().resolve()}
     )
+
+
+def secret(name: str) -> SecretStr:
+    """The secret of that key, or the content of the file that ``<name>_file`` names. Raises ConfigError without any."""
+    given: SecretStr | None = getattr(settings(), name)
+    path: Path | None = getattr(settings(), f"{name}_file")
+    if given is None and path is not None:
+        try:
+            given = SecretStr(path.expanduser().read_text(encoding="utf-8").strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{name}_file {path} cannot be read: {error}", hint="Check the path.") from None
+    if given is None or not given.get_secret_value():
+        variable = f"{Settings.model_config['env_prefix']}{name.upper()}"
+        raise ConfigError(f"{name} is not set", hint=f"Set {variable}, or {variable}_FILE to a file that holds it.")
+    return given
 
 
 def override(**values: str) -> None:
