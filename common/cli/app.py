@@ -27,6 +27,7 @@ COMMANDS = (
     ),
     Entry("topics", "common.cli.topics:topics", "List topics with offsets, record counts and schema versions.", LOOK),
     Entry("query", "lakehouse.query:query", "Run SQL over the tables.", LOOK),
+    Entry("maintain", "lakehouse.maintenance.command:app", "Pack, expire and tidy the tables' files.", LOOK),
     Entry(
         "replay",
         "producers.replay:app",
@@ -40,6 +41,7 @@ COMMANDS = (
     Entry("features", "processors.features", "Turn market data into level features.", SERVICES),
     Entry("signals", "processors.signals", "Turn level features into level signals (Faust).", SERVICES),
     Entry("sink", "lakehouse", "Commit the topics to Iceberg tables, exactly once.", SERVICES),
+    Entry("silver", "lakehouse.silver", "Compute Silver and Gold tables, closed hour by closed hour.", SERVICES),
     Entry("api", "api", "Serve REST and WebSocket.", SERVICES),
 )
 

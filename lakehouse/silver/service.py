@@ -1,0 +1,102 @@
+"""Silver and Gold as a service: every closed hour is computed as soon as the sink has committed it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from common import iceberg
+from common.config import load_config
+from common.errors import ConflictError, InvariantError, SchemaError, UnavailableError
+from common.settings import settings
+from common.telemetry import Health, get_logger, serve_health, stop_requested
+from lakehouse.silver import metrics
+from lakehouse.silver.pipeline import Closures, Derivation, derivations
+
+log = get_logger("lakehouse.silver")
+
+SERVICE = "silver"
+IDLE_S = 5.0
+"""Pause after a round that found nothing to do."""
+
+MAX_FAILURES = 12
+"""Failures of one table in a row before the service ends with the last one."""
+
+LONGEST_PAUSE_S = 30.0
+
+
+def rounds(closures: Closures, tables: Sequence[Derivation]) -> Iterator[tuple[Derivation, int]]:
+    """One step of each table in turn, as (table, rows it has committed), until nothing is left to do.
+
+    Raises what a step raises; going on afterwards is what a new call does.
+    """
+    busy = True
+    while busy:
+        busy = False
+        closures.refresh()
+        for derivation in tables:
+            started_s = time.monotonic()
+            step = derivation.step()
+            name = derivation.table.name
+            metrics.PENDING.labels(name).set(step.pending)
+            if step.hours:
+                busy = True
+                metrics.ROWS.labels(name).inc(step.rows)
+                metrics.HOURS.labels(name).inc(step.hours)
+                metrics.STEP_SECONDS.labels(name).observe(time.monotonic() - started_s)
+                log.info("hours_computed", table=name, hours=step.hours, rows=step.rows, pending=step.pending)
+            yield derivation, step.rows
+
+
+def compute(stop: threading.Event, health: Health | None = None) -> Counter[str]:
+    """Compute all closed hours of this deployment's tables, once; returns the rows committed, by table.
+
+    Ends early when ``stop`` is set. Another writer's commit in between and short failures are borne; raises
+    UnavailableError when a table keeps failing, InvariantError and SchemaError at once.
+    """
+    closures = Closures(settings().namespace)
+    tables = derivations(iceberg.open_catalog(), load_config(), settings().namespace, closures)
+    done: Counter[str] = Counter({derivation.table.name: 0 for derivation in tables})
+    failures = 0
+    while not stop.is_set():
+        try:
+            for derivation, rows in rounds(closures, tables):
+                done[derivation.table.name] += rows
+                failures = 0
+                if health is not None:
+                    health.set(derivation.table.name, True)
+                if stop.is_set():
+                    return done
+            return done
+        except ConflictError as error:
+            metrics.CONFLICTS.inc()
+            log.info("overtaken", detail=str(error))
+        except (InvariantError, SchemaError):
+            raise
+        except Exception as error:
+            failures += 1
+            metrics.FAILURES.inc()
+            log.warning("step_failed", attempt=failures, error=repr(error))
+            if health is not None:
+                health.set("tables", False, repr(error))
+            if failures >= MAX_FAILURES:
+                raise UnavailableError(
+                    f"computing the tables failed {failures} times, last with {error!r}",
+                    hint="Check the Iceberg catalog and the warehouse's disk or object store.",
+                ) from error
+            stop.wait(min(0.1 * 2**failures, LONGEST_PAUSE_S))
+    return done
+
+
+def serve() -> None:
+    """Run until SIGTERM or SIGINT. Raises the error that ended it, if one did."""
+    stop = stop_requested()
+    health = Health()
+    health.set("tables", False, "starting")
+    with serve_health(SERVICE, health):
+        while not stop.is_set():
+            compute(stop, health)
+            health.set("tables", True)
+            stop.wait(IDLE_S)

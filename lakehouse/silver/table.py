@@ -1,0 +1,239 @@
+"""A table that is computed from others: whole hours are replaced, their rows and the bookkeeping in one commit.
+
+What the table was computed from stands in its properties and changes only together with its rows: a cursor per
+source, and the hours that are known to need computing and were not computed yet. Every commit requires that the main
+branch is still the one that was read, so of two writers one is refused; it reads again and finds the work done. An
+answer that was lost needs no search: what landed is seen by the next reading, what did not is computed again to the
+same rows.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.io.fileformat import FileFormatFactory
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.partitioning import PartitionField, PartitionFieldValue, PartitionKey, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.sorting import SortField, SortOrder
+from pyiceberg.table.update import AssertTableUUID
+from pyiceberg.transforms import HourTransform, IdentityTransform
+
+from common.errors import ConflictError, SchemaError
+from lakehouse.silver.hours import files_of_hours
+
+HOURS = "breakwater.hours"
+"""Of a snapshot: the hours that it replaced. A snapshot without it (a compaction) brought no new rows."""
+
+CURSOR = "breakwater.read."
+PENDING = "breakwater.pending-hours"
+PARAMETERS = "breakwater.parameters"
+DERIVED = "breakwater.derived"
+
+_PROPERTIES = {
+    "write.parquet.compression-codec": "zstd",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "100",
+    DERIVED: "true",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The table at one version: what of each source it was computed from, and which hours are still to do."""
+
+    table: Table
+    cursors: Mapping[str, str]
+    pending: tuple[int, ...]
+
+
+class DerivedTable:
+    """One computed table. Any number of processes may have one of the same name.
+
+    ``parameters``: everything besides the sources that the rows depend on; a table computed with others is computed
+    anew, hour by hour.
+    """
+
+    def __init__(self, catalog: Catalog, name: str, schema: Schema, doc: str, parameters: str = "") -> None:
+        self.name = name
+        self._catalog = catalog
+        self._schema = schema
+        self._doc = doc
+        self._parameters = parameters
+
+    def load(self) -> State:
+        """The newest version; the table is made or given its new nullable columns first.
+
+        Raises SchemaError when a column would have to change otherwise.
+        """
+        try:
+            table = self._evolved(self._catalog.load_table(self.name))
+        except NoSuchTableError:
+            table = self._create()
+        properties = table.properties
+        pending = tuple(json.loads(properties.get(PENDING, "[]")))
+        if properties.get(PARAMETERS, self._parameters) != self._parameters:
+            return State(table, {}, tuple(sorted({*pending, *files_of_hours(table)})))
+        cursors = {key.removeprefix(CURSOR): value for key, value in properties.items() if key.startswith(CURSOR)}
+        return State(table, cursors, pending)
+
+    def replace(
+        self,
+        state: State,
+        hours: Iterable[tuple[int, Iterator[pa.Table]]],
+        cursors: Mapping[str, str],
+        pending: Sequence[int],
+    ) -> int:
+        """Put these rows in the place of all that the hours held, with the bookkeeping; returns the rows written.
+
+        Each hour's rows come in pieces, in the order in which they shall stand in its one file. Raises ConflictError
+        when another writer came first; nothing was changed then.
+        """
+        table = state.table
+        staged: list[DataFile] = []
+        replaced: list[int] = []
+        commit = uuid.uuid4().hex
+        try:
+            for hour, pieces in hours:
+                replaced.append(hour)
+                written = write_hour(table, hour, pieces, f"{commit}-{hour}.parquet")
+                if written is not None:
+                    staged.append(written)
+            self._commit(table, staged, replaced, cursors, pending)
+        except CommitFailedException as error:
+            for data_file in staged:
+                with suppress(OSError):
+                    table.io.delete(data_file.file_path)
+            raise ConflictError(f"the table {self.name} has moved on: {error}", hint="Read it again.") from error
+        return sum(data_file.record_count for data_file in staged)
+
+    def _commit(
+        self,
+        table: Table,
+        staged: Sequence[DataFile],
+        replaced: Sequence[int],
+        cursors: Mapping[str, str],
+        pending: Sequence[int],
+    ) -> None:
+        before = files_of_hours(table)
+        properties = {f"{CURSOR}{name}": value for name, value in cursors.items()}
+        properties |= {PENDING: json.dumps(list(pending)), PARAMETERS: self._parameters}
+        transaction = Transaction(table)
+        # A snapshot even without files: only its requirement ties the new cursors to the ones that were read.
+        with transaction.update_snapshot(
+            snapshot_properties={HOURS: ",".join(map(str, sorted(replaced)))}
+        ).overwrite() as overwrite:
+            for hour in replaced:
+                for data_file in before.get(hour, ()):
+                    overwrite.delete_data_file(data_file)
+            for data_file in staged:
+                overwrite.append_data_file(data_file)
+        transaction.set_properties(properties)
+        # Not commit_transaction: it would try again by itself on a version that nobody compared.
+        requirements = (*transaction._requirements, AssertTableUUID(uuid=table.metadata.table_uuid))
+        table._do_commit(updates=transaction._updates, requirements=requirements)
+
+    def _create(self) -> Table:
+        schema = self._schema
+        hour = PartitionField(
+            source_id=schema.find_field("ts_event").field_id,
+            field_id=1000,
+            transform=HourTransform(),
+            name="ts_event_hour",
+        )
+        order = SortOrder(SortField(source_id=schema.find_field("ts_event_ns").field_id, transform=IdentityTransform()))
+        with suppress(NamespaceAlreadyExistsError):
+            self._catalog.create_namespace(self.name.rpartition(".")[0])
+        try:
+            return self._catalog.create_table(
+                self.name,
+                schema,
+                partition_spec=PartitionSpec(hour),
+                sort_order=order,
+                properties={**_PROPERTIES, PARAMETERS: self._parameters, "comment": self._doc},
+            )
+        except TableAlreadyExistsError:
+            return self._catalog.load_table(self.name)
+
+    def _evolved(self, table: Table) -> Table:
+        present = {field.name: field for field in table.schema().fields}
+        missing = [field for field in self._schema.fields if field.name not in present]
+        changed = [
+            field.name
+            for field in self._schema.fields
+            if field.name in present and _kind(present[field.name].field_type) != _kind(field.field_type)
+        ]
+        if changed or any(field.required for field in missing):
+            names = ", ".join([*changed, *(field.name for field in missing if field.required)])
+            raise SchemaError(
+                f"table {self.name} cannot take up these columns: {names}",
+                hint="It is computed from other tables: drop it, and it is computed anew.",
+            )
+        if missing:
+            with table.update_schema() as update:
+                for field in missing:
+                    update.add_column(field.name, field.field_type, doc=field.doc)
+        return table
+
+
+def _kind(kind: object) -> str:
+    """A type without field ids, which the catalog numbers itself."""
+    return str(getattr(kind, "element_type", kind))
+
+
+def write_hour(table: Table, hour: int, pieces: Iterator[pa.Table], file_name: str) -> DataFile | None:
+    """One file with the pieces in their order; None when there are no rows."""
+    spec = table.spec()
+    key = PartitionKey([PartitionFieldValue(spec.fields[0], hour)], spec, table.schema())
+    path = table.location_provider().new_data_location(file_name, key)
+    output = table.io.new_output(path)
+    filled = (piece for piece in pieces if piece.num_rows)
+    first = next(filled, None)
+    if first is None:
+        return None
+    writer = FileFormatFactory.get(FileFormat.PARQUET).create_writer(output, table.schema(), table.properties)
+    with writer:
+        for piece in chain([first], filled):
+            writer.write(_fitted(piece, table))
+    return DataFile.from_args(
+        content=DataFileContent.DATA,
+        file_path=path,
+        file_format=FileFormat.PARQUET,
+        partition=key.partition,
+        file_size_in_bytes=len(output),
+        sort_order_id=None,
+        spec_id=spec.spec_id,
+        equality_ids=None,
+        key_metadata=None,
+        **writer.result().to_serialized_dict(),
+    )
+
+
+def _fitted(rows: pa.Table, table: Table) -> pa.Table:
+    """The rows with the table's columns in its order, field ids on them; a column that they lack is null."""
+    fields, columns = [], []
+    for field in schema_to_pyarrow(table.schema(), include_field_ids=True):
+        kind = pa.string() if pa.types.is_large_string(field.type) else field.type
+        fields.append(pa.field(field.name, kind, field.nullable, field.metadata))
+        if field.name not in rows.column_names:
+            columns.append(pa.chunked_array([pa.nulls(rows.num_rows, kind)]))
+        else:
+            column = rows[field.name]
+            columns.append(column if column.type == kind else pc.cast(column, kind))
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
