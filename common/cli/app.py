@@ -1,4 +1,4 @@
-"""The table of commands, and how an error looks to the person who typed one."""
+"""The table of commands."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import sys
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
+from common.cli.entry import run
 from common.cli.lazy import Entry, mount
-from common.errors import BreakwaterError
 
 FIRST = "Start here"
 STACK = "Local stack"
@@ -81,21 +79,5 @@ def print_version() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line: exit code 0, 1 for an error, 2 for a wrong use, 130 when interrupted."""
-    debug = "--debug" in sys.argv[1:2]
-    try:
-        typer.main.get_command(app).main(prog_name="breakwater")
-    except BreakwaterError as error:
-        if debug:
-            raise
-        show_error(error, Console(stderr=True))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(1)
-
-
-def show_error(error: BreakwaterError, console: Console) -> None:
-    """The message in red, then the hint, dim."""
-    console.print(Text(str(error), style="red"), soft_wrap=True)
-    if error.hint:
-        console.print(Text(error.hint, style="dim"), soft_wrap=True)
+    """Run the command line."""
+    run(app, "breakwater", debug="--debug" in sys.argv[1:2])

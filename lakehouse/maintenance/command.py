@@ -1,0 +1,133 @@
+"""``./breakwater maintain``: a round over the tables, or one every so often as a service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from prometheus_client import Counter, Gauge
+from pyiceberg.table import Table
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table as RichTable
+
+from common import iceberg
+from common.cli.options import HomeOption
+from common.errors import BreakwaterError, InputError
+from common.telemetry import Health, configure_logging, get_logger, serve_health, stop_requested
+from lakehouse.maintenance.upkeep import Bounds, Round, maintain, survey
+
+SERVICE = "maintenance"
+MIB = 1024 * 1024
+
+log = get_logger("lakehouse.maintenance")
+
+FILES = Gauge("breakwater_maintenance_files", "Data files of the table's current version.", ["table"])
+PACKED = Counter("breakwater_maintenance_packed_bytes", "Bytes of files that were packed into larger ones.", ["table"])
+REMOVED = Counter("breakwater_maintenance_removed_files", "Files removed that no snapshot named.", ["table"])
+FAILURES = Counter("breakwater_maintenance_failures", "Rounds over the table that failed.", ["table"])
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def maintain_tables(
+    tables: Annotated[
+        list[str] | None, typer.Argument(help="Tables, e.g. bronze.futures_mbp10; all when none is named.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what a round would do; change nothing.")] = False,
+    every: Annotated[
+        float | None, typer.Option(min=1, help="Minutes between rounds; runs until SIGTERM.", show_default="once")
+    ] = None,
+    target: Annotated[int, typer.Option(min=1, help="Size that files are packed to, MiB.")] = 128,
+    snapshot_days: Annotated[float, typer.Option(min=0, help="Age from which snapshots may go, days.")] = 5.0,
+    keep: Annotated[int, typer.Option(min=1, help="Newest snapshots that stay, whatever their age.")] = 128,
+    orphan_hours: Annotated[float, typer.Option(min=0, help="How long a file must be found unnamed, hours.")] = 24.0,
+    home: HomeOption = None,
+) -> None:
+    """Pack small files, merge manifests, expire old snapshots and remove files that no snapshot names.
+
+    Safe beside a running sink and any readers: rows and offsets stay as they are, tagged snapshots stay, and a file
+    goes only when it has been found without a name for --orphan-hours (until then it is counted as waiting).
+    """
+    bounds = Bounds(target * MIB, timedelta(days=snapshot_days), keep, timedelta(hours=orphan_hours))
+    wanted = tuple(tables or ())
+    _opened(wanted)
+    if every is None:
+        _print(_round(wanted, bounds, dry_run=dry_run), dry_run=dry_run)
+        return
+    if dry_run:
+        raise InputError("--dry-run and --every exclude each other", hint="Leave one of them out.")
+    _serve(wanted, bounds, every)
+
+
+def _opened(wanted: Sequence[str]) -> list[Table]:
+    """The tables that are asked for, or all. Raises InputError for one that does not exist."""
+    names = iceberg.table_names()
+    for name in wanted:
+        if name not in names:
+            raise InputError(f"there is no table {name!r}", hint=f"The tables are: {', '.join(names) or 'none yet'}")
+    found = [iceberg.load_table(name) for name in wanted or names]
+    return [table for table in found if table is not None]
+
+
+def _round(wanted: Sequence[str], bounds: Bounds, *, dry_run: bool) -> list[Round]:
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("looking")
+        done = []
+        for table in _opened(wanted):
+            bar.update(task, description=".".join(table.name()))
+            done.append(survey(table, bounds) if dry_run else maintain(table, bounds))
+    return done
+
+
+def _print(rounds: Sequence[Round], *, dry_run: bool) -> None:
+    shown = RichTable(title="a round would do this" if dry_run else None, box=None, pad_edge=False)
+    shown.add_column("table", no_wrap=True)
+    for heading in ("files", "MiB packed", "manifests", "expired", "removed", "waiting"):
+        shown.add_column(heading, justify="right")
+    for one in rounds:
+        shown.add_row(
+            one.table,
+            _change(one.files_before, one.files_after),
+            f"{one.packed_bytes / MIB:,.1f}",
+            _change(one.manifests_before, one.manifests_after),
+            f"{one.expired:,}",
+            f"{one.removed:,}",
+            f"{one.unnamed:,}",
+        )
+    Console().print(shown)
+
+
+def _change(before: int, after: int) -> str:
+    return f"{before:,}" if before == after else f"{before:,} → {after:,}"
+
+
+def _serve(wanted: Sequence[str], bounds: Bounds, every_minutes: float) -> None:
+    """Rounds until asked to stop; a table that fails is tried again in the next round, and health says so."""
+    configure_logging(SERVICE)
+    stop = stop_requested()
+    health = Health()
+    with serve_health(SERVICE, health):
+        while not stop.is_set():
+            for table in _opened(wanted):
+                name = ".".join(table.name())
+                try:
+                    one = maintain(table, bounds)
+                except (BreakwaterError, OSError) as error:
+                    FAILURES.labels(name).inc()
+                    health.set(name, False, str(error))
+                    log.error("round_failed", table=name, error=str(error))
+                else:
+                    FILES.labels(name).set(one.files_after)
+                    PACKED.labels(name).inc(one.packed_bytes)
+                    REMOVED.labels(name).inc(one.removed)
+                    health.set(name, True, f"{one.files_after} files")
+                    log.info("table_maintained", table=name, files=one.files_after, packed_bytes=one.packed_bytes)
+                if stop.is_set():
+                    break
+            stop.wait(every_minutes * 60)
