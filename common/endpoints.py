@@ -1,4 +1,5 @@
-"""Where the broker and the schema registry answer: given by the settings, else by the local stack of this home."""
+"""Where the broker, the schema registry and a local lake's catalog answer: given by the settings, else by the local
+stack of this home."""
 
 from __future__ import annotations
 
@@ -25,6 +26,31 @@ class Endpoints:
 def stack_file(home: Path) -> Path:
     """Where the local stack of a home writes its process ids and addresses."""
     return home / "stack.json"
+
+
+def catalog_database(home: Path) -> Path:
+    """The file of the local REST catalog; a home that has it keeps its tables there."""
+    return home / "catalog" / "catalog.db"
+
+
+def local_catalog() -> dict[str, str] | None:
+    """PyIceberg's properties of the REST catalog that this home's stack runs; None in a home without one.
+
+    Raises UnavailableError when the home's tables are in one that does not run.
+    """
+    path = stack_file(settings().home)
+    try:
+        written = json.loads(path.read_text(encoding="utf-8")).get("catalog")
+    except (OSError, ValueError, AttributeError):
+        written = None
+    if written is not None:
+        return dict(written)
+    if catalog_database(settings().home).exists():
+        raise UnavailableError(
+            f"the tables of {settings().home} are in its local REST catalog, which does not run",
+            hint="Start it with ./breakwater up.",
+        )
+    return None
 
 
 def resolve() -> Endpoints:

@@ -2,7 +2,8 @@
 
 Without configuration the catalog is embedded: a SQLite file and local Parquet files under ``<home>/lake``, shared by
 the sink (the only writer of rows) and any number of readers in other processes. A catalog of the same name configured
-the PyIceberg way (``PYICEBERG_CATALOG__BREAKWATER__URI`` and so on, or ``.pyiceberg.yaml``) replaces it.
+the PyIceberg way (``PYICEBERG_CATALOG__BREAKWATER__URI`` and so on, or ``.pyiceberg.yaml``) replaces it, and so does
+the REST catalog of a home that was started with one (``./breakwater up --lake``).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pyiceberg.table import Table
 from pyiceberg.utils.config import Config
 
 from common import topics
+from common.endpoints import local_catalog
 from common.errors import InputError, UnavailableError
 from common.settings import settings
 
@@ -51,9 +53,16 @@ def open_catalog() -> Catalog:
     Raises UnavailableError when it cannot be opened.
     """
     name = settings().catalog
-    if Config().get_catalog_config(name):
-        return _configured(name)
+    properties = configured() or local_catalog()
+    if properties:
+        return _loaded(name, tuple(sorted(properties.items())))
     return _embedded(name, settings().lake)
+
+
+def configured() -> dict[str, str] | None:
+    """The catalog's properties as PyIceberg's own configuration gives them; None when it says nothing."""
+    found = Config().get_catalog_config(settings().catalog)
+    return {key: str(value) for key, value in found.items()} if found else None
 
 
 def load_table(name: str) -> Table | None:
@@ -104,13 +113,13 @@ def scan(
 
 
 @cache
-def _configured(name: str) -> Catalog:
+def _loaded(name: str, properties: tuple[tuple[str, str], ...]) -> Catalog:
     try:
-        return load_configured_catalog(name)
+        return load_configured_catalog(name, **dict(properties))
     except Exception as error:
         raise UnavailableError(
             f"the Iceberg catalog {name!r} cannot be opened: {error}",
-            hint=f"Check PYICEBERG_CATALOG__{name.upper()}__* or .pyiceberg.yaml.",
+            hint=f"Check PYICEBERG_CATALOG__{name.upper()}__* or .pyiceberg.yaml, or ./breakwater status.",
         ) from error
 
 

@@ -64,8 +64,38 @@ class Settings(BaseSettings):
         gt=0,
         description="How long the features worker waits for an input other than ES that is silent (ms).",
     )
+    sink_member: str | None = Field(
+        default=None,
+        description="Name of this sink among those that share the work; default: the host's name.",
+    )
+    minio: Path | None = Field(
+        default=None, description="MinIO's program for the local lake; unset means built with Go, once."
+    )
+    spool_bytes: int = Field(
+        default=4 << 30,
+        gt=0,
+        description="Room for what a live producer holds while the broker is away (bytes); then the feed is held back.",
+    )
+    idle_grace_ms: int = Field(
+        default=100,
+        ge=0,
+        description="How far behind its source's clock a live producer promises while nothing comes (ms).",
+    )
     catalog: str = Field(
         default="breakwater", description="Iceberg catalog name; its properties come the PyIceberg way."
+    )
+    databento_key: SecretStr | None = Field(default=None, description="Databento's API key.")
+    databento_key_file: Path | None = Field(default=None, description="File that holds databento_key.")
+    databento_dataset: str = Field(default="GLBX.MDP3", description="Databento's dataset of the futures.")
+    databento_symbol: str = Field(
+        default="ES.c.0",
+        description="Continuous symbol that is followed: ES.c.0 rolls at expiry, ES.v.0 (recommended) with the volume.",
+    )
+    databento_gateway: str | None = Field(
+        default=None, description="host:port of another live gateway in Databento's place."
+    )
+    databento_url: str | None = Field(
+        default=None, description="Base address of another historical service in Databento's place."
     )
     massive_key: SecretStr | None = Field(default=None, description="Massive's (Polygon's) API key.")
     massive_key_file: Path | None = Field(default=None, description="File that holds massive_key.")

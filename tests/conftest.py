@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 from common.endpoints import Endpoints
+from tests.support import lake_servers
 from tests.support.stack import environment, session_environment, session_stack
 
 # Times are noisy on small machines, and a seed must be the whole bug report.
@@ -20,6 +21,12 @@ hypothesis.settings.load_profile("breakwater")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--seeds N``: as many schedules in each seeded property test, instead of the test's own number."""
     parser.addoption("--seeds", type=int, default=None, help="Schedules of each seeded property test.")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """The first test that needs a lake's servers may have to fetch and build them, which takes minutes, once."""
+    if not {"rest_servers", "any_catalog"}.isdisjoint(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.timeout(1800))
 
 
 @pytest.fixture
@@ -55,3 +62,31 @@ def home(tmp_path: Path) -> Iterator[Path]:
     own.mkdir()
     with environment(BREAKWATER_HOME=str(own)):
         yield own
+
+
+@pytest.fixture(scope="session")
+def rest_servers(_session_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lake_servers.Lake]:
+    """A real REST catalog over a real MinIO, started once per session."""
+    with lake_servers.lake(tmp_path_factory.mktemp("lake")) as lake:
+        yield lake
+
+
+@pytest.fixture(scope="session")
+def trino(rest_servers: lake_servers.Lake) -> lake_servers.Trino:
+    """A real Trino over that catalog, started once per session."""
+    return lake_servers.start_trino(rest_servers)
+
+
+@pytest.fixture
+def rest_lake(rest_servers: lake_servers.Lake, home: Path) -> Iterator[dict[str, str]]:
+    """The catalog is the REST one, empty at first, for this process and its children; PyIceberg's properties of it."""
+    with lake_servers.catalog_environment(rest_servers.properties):
+        yield rest_servers.properties
+
+
+@pytest.fixture(params=["embedded", "rest"])
+def any_catalog(request: pytest.FixtureRequest, home: Path) -> str:
+    """The test runs on each catalog: the embedded one of its own home, and the REST one; the name says which."""
+    if request.param == "rest":
+        request.getfixturevalue("rest_lake")
+    return str(request.param)

@@ -13,6 +13,7 @@ import json
 import shutil
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ KAFKA_VERSION = "4.3.1"
 LOG4J_VERSION = "2.25.4"
 """The log4j that Kafka's own dependencies resolve to."""
 REGISTRY_VERSION = "3.3.3"
+ICEBERG_VERSION = "1.11.0"
+JETTY_VERSION = "12.1.14"
+SQLITE_VERSION = "3.54.1.0"
+TRINO_VERSION = "476"
+
+_JETTY = ("server", "http", "io", "util", "security", "session", "xml")
 
 ROOTS: dict[str, tuple[tuple[str, bool], ...]] = {
     # The binding of slf4j to log4j is what makes the broker log at all.
@@ -37,6 +44,21 @@ ROOTS: dict[str, tuple[tuple[str, bool], ...]] = {
         (f"org.apache.logging.log4j:log4j-slf4j-impl:{LOG4J_VERSION}:jar", True),
     ),
     "registry": ((f"io.apicurio:apicurio-registry-app:{REGISTRY_VERSION}:tar.gz:all", False),),
+    # The REST catalog of Iceberg's own tests: its servlet, a JDBC catalog behind it, and what reads and writes S3.
+    "catalog": (
+        (f"org.apache.iceberg:iceberg-core:{ICEBERG_VERSION}:jar:tests", False),
+        (f"org.apache.iceberg:iceberg-core:{ICEBERG_VERSION}:jar", True),
+        (f"org.apache.iceberg:iceberg-aws:{ICEBERG_VERSION}:jar", False),
+        (f"org.apache.iceberg:iceberg-aws-bundle:{ICEBERG_VERSION}:jar", False),
+        ("dev.failsafe:failsafe:3.3.2:jar", False),
+        (f"org.xerial:sqlite-jdbc:{SQLITE_VERSION}:jar", False),
+        ("org.slf4j:slf4j-simple:2.0.17:jar", False),
+        (f"org.eclipse.jetty.ee10:jetty-ee10-servlet:{JETTY_VERSION}:jar", False),
+        ("jakarta.servlet:jakarta.servlet-api:6.0.0:jar", False),
+        *((f"org.eclipse.jetty:jetty-{name}:{JETTY_VERSION}:jar", False) for name in _JETTY),
+    ),
+    "trino": ((f"io.trino:trino-server-core:{TRINO_VERSION}:tar.gz", False),),
+    "trino-iceberg": ((f"io.trino:trino-iceberg:{TRINO_VERSION}:zip", False),),
 }
 """For each part the coordinates it starts from, and whether their dependencies belong to it."""
 
@@ -73,7 +95,7 @@ def split(coordinate: str) -> tuple[str, str, str, str, str]:
 
 @cache
 def locked(part: str) -> tuple[Artifact, ...]:
-    """The files of a part (``kafka`` or ``registry``), in the lock's order, which is the class path's."""
+    """The files of a part (a key of `ROOTS`), in the lock's order, which is the class path's."""
     entries = json.loads(LOCK_FILE.read_text(encoding="utf-8"))[part]
     return tuple(Artifact(e["coordinate"], e["sha256"], e["size_bytes"]) for e in entries)
 
@@ -170,10 +192,18 @@ def unpacked(part: str, cache_dir: Path, report: Reporter) -> Path:
             report.step(f"unpacking {part}")
             partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
             try:
-                with tarfile.open(archive) as tar:
-                    tar.extractall(partial, filter="data")
+                _unpack(archive, partial)
                 partial.rename(target)
             except BaseException:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
     return target
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(target)  # noqa: S202 - its bytes are those that the lock names
+        return
+    with tarfile.open(archive) as tar:
+        tar.extractall(target, filter="data")

@@ -30,12 +30,18 @@ def up(
     registry_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port of the registry; default: a free one.")
     ] = None,
+    lake: Annotated[
+        bool, typer.Option("--lake", help="Also MinIO and Iceberg's REST catalog: the tables of this home lie there.")
+    ] = False,
+    with_trino: Annotated[bool, typer.Option("--trino", help="The lake, and Trino over it.")] = False,
 ) -> None:
     """Start the local broker and schema registry, and wait until they answer. What runs already stays."""
     console = Console(stderr=True)
     fixed = {"kafka": kafka_port, "registry": registry_port}
     ports = {name: port for name, port in fixed.items() if port is not None}
     parts = stack.local_parts()
+    if lake or with_trino:
+        parts = tuple(dict.fromkeys((*parts, *stack.lake_parts(with_trino=with_trino))))
     if not parts:
         console.print("Broker and registry are given by the settings; there is nothing to start.")
     stack.up(settings().home, progress=Terminal(console), parts=parts, ports=ports)
@@ -43,10 +49,13 @@ def up(
     out = Console()
     out.print(f"broker    {endpoints.kafka_bootstrap}", highlight=False)
     out.print(f"registry  {endpoints.registry_url}", highlight=False)
+    for part in stack.status(settings().home):
+        if part.name not in stack.LOG and part.state == "up":
+            out.print(f"{part.name:<9} {part.address}", highlight=False)
 
 
 def down(home: HomeOption = None) -> None:
-    """End the local broker and registry. Their data stay in the home folder."""
+    """End the local servers. Their data stay in the home folder."""
     console = Console(stderr=True)
     if not stack.down(settings().home, progress=Terminal(console)):
         console.print("Nothing was running.")
@@ -56,7 +65,7 @@ def status(
     home: HomeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show broker, registry and services, and whether they are well. Exit code 1 when something is not."""
+    """Show the local servers and services, and whether they are well. Exit code 1 when something is not."""
     servers = stack.status(settings().home)
     services = [service_status(path) for path in sorted((settings().home / "run").glob("*.json"))]
     if as_json:

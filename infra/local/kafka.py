@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from common.errors import UnavailableError
@@ -63,7 +64,7 @@ def config(data: Path, port: int, controller_port: int) -> str:
     return "".join(f"{key}={value}\n" for key, value in lines.items())
 
 
-def prepare(home: Path, cache_dir: Path, port: int, report: Reporter) -> tuple[list[str], Path | None]:
+def prepare(home: Path, cache_dir: Path, ports: Mapping[str, int], report: Reporter) -> tuple[list[str], Path | None]:
     """Make ``home`` a broker's folder, formatted if new: its command, and the class archive that it will write.
 
     Raises UnavailableError when the parts cannot be fetched or the folder cannot be formatted.
@@ -71,7 +72,7 @@ def prepare(home: Path, cache_dir: Path, port: int, report: Reporter) -> tuple[l
     jars = artifacts.fetch("kafka", cache_dir, report)
     home.mkdir(parents=True, exist_ok=True)
     properties, logging = home / "server.properties", home / "log4j2.yaml"
-    properties.write_text(config(home / "data", port, free_port()), encoding="utf-8")
+    properties.write_text(config(home / "data", ports["kafka"], free_port()), encoding="utf-8")
     logging.write_text(LOG4J2, encoding="utf-8")
     archive_flags, archive = java.Archive(cache_dir, "kafka", jars).flags()
     base = [java.java(), HEAP, *java.COMMON_FLAGS, *java.QUIET_FLAGS, f"-Dlog4j2.configurationFile={logging}"]

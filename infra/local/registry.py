@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from infra.local import artifacts, java
@@ -18,7 +19,7 @@ def url(port: int) -> str:
     return f"http://127.0.0.1:{port}{API_PATH}"
 
 
-def prepare(home: Path, cache_dir: Path, port: int, report: Reporter) -> tuple[list[str], Path | None]:
+def prepare(home: Path, cache_dir: Path, ports: Mapping[str, int], report: Reporter) -> tuple[list[str], Path | None]:
     """Make ``home`` the registry's folder. The command that starts it, and the class archive it will write.
 
     Raises UnavailableError when the parts cannot be fetched.
@@ -29,7 +30,7 @@ def prepare(home: Path, cache_dir: Path, port: int, report: Reporter) -> tuple[l
     archive_flags, archive = java.Archive(cache_dir, "registry", [runner]).flags()
     properties = {
         "quarkus.http.host": "127.0.0.1",
-        "quarkus.http.port": str(port),
+        "quarkus.http.port": str(ports["registry"]),
         # It has a management server too, by default on all interfaces.
         "quarkus.management.host": "127.0.0.1",
         "quarkus.management.port": "0",

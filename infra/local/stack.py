@@ -1,24 +1,24 @@
-"""The local stack of one home folder: a Kafka broker and a schema registry, started, found again, and ended.
+"""The local stack of one home folder: a Kafka broker and a schema registry, and where asked for a lake of its own
+(MinIO, Iceberg's REST catalog, Trino); started, found again, and ended.
 
 ``<home>/stack.json`` holds the addresses and the processes; each process is known by pid and start time, so what a
-crash or a reboot left behind in the file is noticed. ``<home>/kafka`` and ``<home>/registry`` hold their data and
-survive ``down``.
+crash or a reboot left behind in the file is noticed. ``<home>/kafka`` and so on hold their data and survive ``down``.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from common.endpoints import Endpoints, stack_file
+from common.endpoints import Endpoints, catalog_database, stack_file
 from common.errors import ConfigError, UnavailableError
 from common.settings import child_environment, settings
-from infra.local import java, kafka, registry
+from infra.local import catalog, java, kafka, minio, registry, trino
 from infra.local.artifacts import exclusive
 from infra.local.process import POLL_S, Process, free_port, port_is_free, spawn, stop, tail
 from infra.local.progress import Reporter, Silent
@@ -33,14 +33,30 @@ KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 
 
 class _Part(Protocol):
-    def prepare(self, home: Path, cache_dir: Path, port: int, report: Reporter) -> tuple[list[str], Path | None]:
-        """The command that starts the server, and the class archive that it will write at its end."""
+    def prepare(
+        self, home: Path, cache_dir: Path, ports: Mapping[str, int], report: Reporter
+    ) -> tuple[list[str], Path | None]:
+        """The command that starts the server, and the class archive that it will write at its end.
+
+        ``ports``: its own and those of the servers that it needs, by name.
+        """
 
     def answers(self, port: int) -> bool:
         """True when it serves."""
 
 
-PARTS: dict[str, _Part] = {"kafka": kafka, "registry": registry}
+PARTS: dict[str, _Part] = {
+    "kafka": kafka,
+    "registry": registry,
+    "minio": minio,
+    "catalog": catalog,
+    "trino": trino,
+}
+"""Each after those that it needs."""
+LOG = ("kafka", "registry")
+LAKE = ("minio", "catalog")
+NEEDS = {"catalog": ("minio",), "trino": LAKE}
+"""The servers whose addresses a server is started with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +88,58 @@ class PartStatus:
 
 
 def local_parts() -> tuple[str, ...]:
-    """The servers that the settings do not give an address for, and the local stack therefore runs."""
-    given = {"kafka": settings().kafka_bootstrap, "registry": settings().registry_url}
-    return tuple(name for name in PARTS if given[name] is None)
+    """The servers that the settings do not give an address for, and the local stack therefore runs.
+
+    Those of the lake belong to it in a home whose tables they hold.
+    """
+    given = _given()
+    log = tuple(name for name in LOG if given[name] is None)
+    return log + (LAKE if catalog_database(settings().home).exists() else ())
+
+
+def lake_parts(*, with_trino: bool) -> tuple[str, ...]:
+    """The servers of a lake in this home. Raises ConfigError when its tables are elsewhere already."""
+    # Slow to import, and only a lake needs it.
+    from common.iceberg import configured
+
+    if configured() is not None:
+        raise ConfigError(
+            f"the Iceberg catalog {settings().catalog!r} is configured already",
+            hint="A home has one catalog: take PYICEBERG_CATALOG__* out of the environment, or use that one.",
+        )
+    embedded = settings().lake / "catalog.db"
+    if embedded.exists():
+        raise ConfigError(
+            f"this home's tables are in the embedded catalog {embedded}",
+            hint="Use another folder with --home; its sink fills the tables from the topics.",
+        )
+    return (*LAKE, "trino") if with_trino else LAKE
 
 
 def address(name: str, port: int) -> str:
     """The server's address as clients are given it."""
-    return registry.url(port) if name == "registry" else f"127.0.0.1:{port}"
+    if name == "registry":
+        return registry.url(port)
+    return f"127.0.0.1:{port}" if name == "kafka" else f"http://127.0.0.1:{port}"
+
+
+def _given() -> dict[str, str | None]:
+    return {"kafka": settings().kafka_bootstrap, "registry": settings().registry_url}
 
 
 def up(
     home: Path,
     *,
     progress: Reporter | None = None,
-    parts: Sequence[str] = tuple(PARTS),
+    parts: Sequence[str] = LOG,
     ports: dict[str, int] | None = None,
 ) -> Endpoints:
     """Start what does not run yet of ``parts`` and wait until each answers.
 
-    ``ports`` fixes loopback ports by part; else each part keeps its last port while that is free. Addresses of parts
-    that are not started here come from the settings. Raises ConfigError for a fixed port in use, UnavailableError
-    when a server dies or does not answer (with the tail of its log); what this call had started is ended then.
+    ``ports`` fixes loopback ports by part, also of one that runs elsewhere and is needed here; else each part keeps
+    its last port while that is free. Addresses of parts that are not started here come from the settings. Raises
+    ConfigError for a fixed port in use, UnavailableError when a server dies or does not answer (with the tail of its
+    log); what this call had started is ended then.
     """
     report = progress or Silent()
     home = home.resolve()
@@ -123,14 +169,18 @@ def _start(
     last: bool,
 ) -> bool:
     """Start the missing parts side by side. False when a port was lost to another program and a new try makes sense."""
-    commands = {}
+    commands: dict[str, tuple[int, list[str], Path | None]] = {}
     for name in parts:
-        if name in running and running[name].well and _answers_soon(name, running[name]):
+        # A server that needs one which gets a new port has to be told of it.
+        outdated = any(need in commands for need in NEEDS.get(name, ()))
+        if name in running and not outdated and running[name].well and _answers_soon(name, running[name]):
             continue
         if name in running:
             _end([running.pop(name)])
-        port = _port(home, name, fixed)
-        commands[name] = port, *PARTS[name].prepare(home / name, settings().cache, port, report)
+        ports = {**fixed, **{other: part.port for other, part in running.items()}}
+        ports |= {other: port for other, (port, _, _) in commands.items()}
+        ports[name] = _port(home, name, fixed)
+        commands[name] = ports[name], *PARTS[name].prepare(home / name, settings().cache, ports, report)
     started_s = time.monotonic()
     for name, (port, command, archive) in commands.items():
         log = home / "logs" / f"{name}.log"
@@ -158,7 +208,7 @@ def _start(
             time.sleep(POLL_S)
     if commands:
         _ports_file(home).write_text(json.dumps({name: part.port for name, part in running.items()}), encoding="utf-8")
-        report.step(f"{' and '.join(commands)} up after {time.monotonic() - started_s:.1f} s")
+        report.step(f"{', '.join(commands)} up after {time.monotonic() - started_s:.1f} s")
     return True
 
 
@@ -219,12 +269,14 @@ def _end(parts: list[Running]) -> None:
 def status(home: Path) -> list[PartStatus]:
     """How each server of this home is; those whose address the settings give are ``external``."""
     running = _read(home.resolve())
-    given = {"kafka": settings().kafka_bootstrap, "registry": settings().registry_url}
+    given = _given()
     out = []
     for name, server in PARTS.items():
         part = running.get(name)
         if part is None:
-            external = given[name]
+            if name not in LOG and not (home / name).is_dir():
+                continue
+            external = given.get(name)
             out.append(PartStatus(name, "external", external) if external else PartStatus(name, "stopped"))
             continue
         state: Literal["up", "not answering", "died"] = "died"
@@ -261,6 +313,8 @@ def _write(home: Path, running: dict[str, Running]) -> None:
         facts["kafka_bootstrap"] = address("kafka", running["kafka"].port)
     if "registry" in running:
         facts["registry_url"] = address("registry", running["registry"].port)
+    if all(name in running for name in LAKE):
+        facts["catalog"] = catalog.properties(running["catalog"].port, running["minio"].port)
     facts["processes"] = {
         name: {"port": part.port, **asdict(part.process), "archive": part.archive} for name, part in running.items()
     }

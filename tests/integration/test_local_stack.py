@@ -29,7 +29,7 @@ def local(home: Path) -> Iterator[Path]:
         stack.down(home)
 
 
-def _listening_addresses(pid: int) -> set[str]:
+def listening_addresses(pid: int) -> set[str]:
     inodes = {
         str(link.readlink()).partition("[")[2].rstrip("]")
         for link in Path(f"/proc/{pid}/fd").iterdir()
@@ -80,7 +80,7 @@ def test_up_when_up_changes_nothing_and_everything_listens_on_loopback_alone(loc
         assert part.state == "up"
         assert part.pid is not None
         # 127.0.0.1, bare and as IPv6 shows it.
-        assert _listening_addresses(part.pid) <= {"0100007F", "0000000000000000FFFF00000100007F"}
+        assert listening_addresses(part.pid) <= {"0100007F", "0000000000000000FFFF00000100007F"}
 
 
 def test_a_killed_broker_is_noticed_and_started_anew_on_its_port(local: Path) -> None:

@@ -14,7 +14,7 @@ from common.settings import settings
 from infra.local import stack
 
 REDPANDA_IMAGE = "redpandadata/redpanda:v24.3.1"
-KEPT = ("CACHE", "KAFKA_BOOTSTRAP", "KAFKA_SECURITY", "KAFKA_SASL_PASSWORD", "REGISTRY_URL", "SAMPLE_DATA")
+KEPT = ("CACHE", "MINIO", "KAFKA_BOOTSTRAP", "KAFKA_SECURITY", "KAFKA_SASL_PASSWORD", "REGISTRY_URL", "SAMPLE_DATA")
 """Settings that a test session takes from the environment it is started in; all others would change what tests see."""
 
 
@@ -64,7 +64,7 @@ def session_stack(home: Path) -> Iterator[Endpoints]:
 @contextmanager
 def _servers(home: Path) -> Iterator[Endpoints]:
     missing = stack.local_parts()
-    if len(missing) == len(stack.PARTS) and docker_answers():
+    if missing == stack.LOG and docker_answers():
         with _redpanda() as endpoints:
             yield endpoints
         return

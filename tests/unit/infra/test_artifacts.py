@@ -92,7 +92,7 @@ def test_two_that_fetch_at_once_fetch_each_file_once(central: Central, tmp_path:
 
 def test_the_committed_lock_names_each_file_once_by_coordinate_and_no_address() -> None:
     everything = [artifact for part in artifacts.ROOTS for artifact in artifacts.locked(part)]
-    assert len({artifact.coordinate for artifact in everything}) == len(everything)
+    assert len({artifact.coordinate for artifact in everything}) == len(set(everything)), "one file, two checksums"
     for artifact in everything:
         assert len(artifact.sha256) == 64
         assert artifact.size_bytes > 0
@@ -101,6 +101,7 @@ def test_the_committed_lock_names_each_file_once_by_coordinate_and_no_address() 
         names = [artifact.coordinate for artifact in artifacts.locked(part)]
         assert names[0] == roots[0][0], "the lock is older than the versions: python -m infra.local.relock"
         assert {root for root, _ in roots} <= set(names)
+        assert len(set(names)) == len(names)
 
 
 def test_a_coordinate_leads_to_its_maven_path() -> None:
