@@ -56,6 +56,22 @@ def publish(
 
 
 @app.command()
+def live(
+    vendor: Annotated[str, typer.Argument(help="databento or massive.")],
+    complex_name: ComplexOption = "SPY",
+    namespace: NamespaceOption = None,
+) -> None:
+    """Write a vendor's live feed into the topics until SIGTERM; keys come from the settings.
+
+    While the broker is away records wait in <home>/spool; a restart goes on where the log and the spool end.
+    """
+    from producers.live.service import serve_live
+
+    configure_logging(f"producer-{vendor}")
+    _or_exit(lambda: serve_live(vendor, complex_name, namespace))
+
+
+@app.command()
 def simulate(
     out: Annotated[Path, typer.Option(help="Folder for the files.", file_okay=False)],
     seed: Annotated[int, typer.Option(help="Equal seeds make equal files.")] = 7,

@@ -108,6 +108,47 @@ def _number(
         out[i] = np.int64(_mix(h + np.uint64(ordinal) * _GOLDEN))
 
 
+@kernel
+def _first(hashes: NDArray[np.uint64], out: NDArray[np.int64]) -> None:
+    for i in range(len(hashes)):
+        out[i] = np.int64(_mix(hashes[i]))
+
+
+@kernel
+def _notice(
+    ids: NDArray[np.int64], fresh: NDArray[np.bool_], table: NDArray[np.int64], state: NDArray[np.int64], limit: int
+) -> None:
+    """Mark the ids that stand in neither generation, and keep them in the younger.
+
+    ``state``: the younger generation and how many ids it holds. 0 marks an empty slot, so the id 0 is kept as 1.
+    """
+    mask = table.shape[1] - 1
+    for i in range(len(ids)):
+        key = ids[i] if ids[i] != 0 else 1
+        found = False
+        slot = key & mask
+        for g in range(2):
+            slot = key & mask
+            generation = (state[0] + 1 - g) % 2
+            while table[generation, slot] != 0:
+                if table[generation, slot] == key:
+                    found = True
+                    break
+                slot = (slot + 1) & mask
+            if found:
+                break
+        fresh[i] = not found
+        if found:
+            continue
+        if state[1] == limit:
+            state[0] = (state[0] + 1) % 2
+            state[1] = 0
+            table[state[0], :] = 0
+            slot = key & mask
+        table[state[0], slot] = key
+        state[1] += 1
+
+
 def fnv1a(text: str) -> int:
     """FNV-1a, 64 bits, of the text's UTF-8 bytes."""
     h = 0xCBF29CE484222325
@@ -129,6 +170,13 @@ def content_hashes(topic: str, words: Sequence[NDArray[np.uint64]]) -> NDArray[n
     return h
 
 
+def first_ids(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """The ids of records that have no identical ones before them: those of ordinal 0."""
+    out = np.empty(len(hashes), np.int64)
+    _first(hashes, out)
+    return out
+
+
 class EventIds:
     """Numbers the records of one source in its order; however the source is cut into batches, the ids are the same."""
 
@@ -145,3 +193,21 @@ class EventIds:
         _number(hashes, out, self._position, self._table, self._keys, self._counts, self._used)
         self._position += len(hashes)
         return out
+
+
+class RecentIds:
+    """The ids of the last records of a source, in bounded memory: what was seen before is a duplicate.
+
+    ``limit``: at least so many of the newest ids are known, at most twice as many; a power of two.
+    """
+
+    def __init__(self, limit: int = 1 << 19) -> None:
+        self._limit = limit
+        self._table = np.zeros((2, limit * 2), np.int64)
+        self._state = np.zeros(2, np.int64)
+
+    def notice(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of the ids are new, each id of the batch following those before it; they are known from now on."""
+        fresh = np.empty(len(ids), np.bool_)
+        _notice(ids, fresh, self._table, self._state, self._limit)
+        return fresh

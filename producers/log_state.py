@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import confluent_kafka as ck
@@ -55,7 +55,7 @@ def read_beats(consumer: ck.Consumer, topic: str, partition: int, writer: Writer
     Raises UnavailableError, InvariantError for bad bytes.
     """
     marks = kafka.end_offsets(topic, partition, client=consumer)
-    values = _read(consumer, topic, partition, marks.begin_offset, marks.end_offset)
+    values = [value for _, value in _read(consumer, topic, partition, marks.begin_offset, marks.end_offset)]
     if not values:
         return []
     batch = _decode(Codec(load(HEARTBEATS)), topic, values, writer)
@@ -82,12 +82,56 @@ def read_tail(consumer: ck.Consumer, topic: str, partition: int, schema: RecordS
     marks = kafka.end_offsets(topic, partition, client=consumer)
     if marks.begin_offset == marks.end_offset:
         return Tail(marks.end_offset)
-    values = _read(consumer, topic, partition, marks.end_offset - 1, marks.end_offset)
+    values = [value for _, value in _read(consumer, topic, partition, marks.end_offset - 1, marks.end_offset)]
     batch = _decode(Codec(schema), topic, values[-1:], writer)
     event_id, event_ns, effective_ns = (
         int(batch[field][0]) for field in ("event_id", "ts_event_ns", "ts_effective_ns")
     )
     return Tail(marks.end_offset, event_id, event_ns, effective_ns)
+
+
+def read_values(consumer: ck.Consumer, topic: str, partition: int) -> Iterator[tuple[int, bytes]]:
+    """Offset and value of every record in the partition, in pieces. Raises UnavailableError."""
+    marks = kafka.end_offsets(topic, partition, client=consumer)
+    for begin in range(marks.begin_offset, marks.end_offset, READ_RECORDS):
+        yield from _read(consumer, topic, partition, begin, min(begin + READ_RECORDS, marks.end_offset))
+
+
+def read_newest(
+    consumer: ck.Consumer, topic: str, partition: int, schema: RecordSchema, writer: Writer, count: int
+) -> tuple[int, Batch]:
+    """The partition's end and its last ``count`` records at most. Raises as `read_tail`."""
+    marks = kafka.end_offsets(topic, partition, client=consumer)
+    begin = max(marks.begin_offset, marks.end_offset - count)
+    values = [value for _, value in _read(consumer, topic, partition, begin, marks.end_offset)]
+    return marks.end_offset, _decode(Codec(schema), topic, values, writer)
+
+
+def read_promises(
+    consumer: ck.Consumer, topic: str, partition: int, about: Collection[str], writer: Writer
+) -> dict[str, int]:
+    """The last promise (ns) about each of the topics ``about``, read from the newest heartbeat backwards.
+
+    Promises about a topic never decrease. Topics without any are absent. Raises as `read_tail`.
+    """
+    marks = kafka.end_offsets(topic, partition, client=consumer)
+    codec = Codec(load(HEARTBEATS))
+    found: dict[str, int] = {}
+    end = marks.end_offset
+    while end > marks.begin_offset and not set(about) <= found.keys():
+        begin = max(marks.begin_offset, end - READ_RECORDS)
+        values = [value for _, value in _read(consumer, topic, partition, begin, end)]
+        batch = _decode(codec, topic, values, writer)
+        for name, number, promised_ns in zip(
+            string_list(batch.columns["topic"]),
+            batch["partition"].tolist(),
+            batch["ts_watermark_ns"].tolist(),
+            strict=True,
+        ):
+            if name is not None and name in about and number == partition:
+                found[name] = max(found.get(name, 0), promised_ns)
+        end = begin
+    return found
 
 
 def _decode(codec: Codec, topic: str, values: list[bytes], writer: Writer) -> Batch:
@@ -100,9 +144,9 @@ def _decode(codec: Codec, topic: str, values: list[bytes], writer: Writer) -> Ba
     return decoded.batch
 
 
-def _read(consumer: ck.Consumer, topic: str, partition: int, begin: int, end: int) -> list[bytes]:
-    """The values of the records from ``begin`` up to ``end``."""
-    values: list[bytes] = []
+def _read(consumer: ck.Consumer, topic: str, partition: int, begin: int, end: int) -> list[tuple[int, bytes]]:
+    """Offset and value of the records from ``begin`` up to ``end``."""
+    values: list[tuple[int, bytes]] = []
     position = begin
     consumer.assign([TopicPartition(topic, partition, begin)])
     heard_s = time.monotonic()
@@ -118,7 +162,7 @@ def _read(consumer: ck.Consumer, topic: str, partition: int, begin: int, end: in
                 heard_s = time.monotonic()
                 offset = message.offset()
                 if offset is not None and offset < end:
-                    values.append(message.value() or b"")
+                    values.append((offset, message.value() or b""))
                     position = offset + 1
             if time.monotonic() - heard_s > STALL_S:
                 raise UnavailableError(

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from common.columns import Batch, Column, concat
 from common.errors import InputError
 from common.topics import (
+    FUTURES_DEFINITIONS,
     FUTURES_MBP10,
+    FUTURES_STATUS,
     FUTURES_TRADES,
     OPTIONS_GREEKS,
     OPTIONS_QUOTES,
@@ -29,6 +31,8 @@ from common.topics import (
 )
 
 _RANKED = (
+    FUTURES_DEFINITIONS,
+    FUTURES_STATUS,
     FUTURES_TRADES,
     FUTURES_MBP10,
     STOCKS_TRADES,
@@ -38,7 +42,7 @@ _RANKED = (
     OPTIONS_GREEKS,
 )
 TOPIC_RANK = {topic: rank for rank, topic in enumerate(_RANKED)}
-"""Trades come before the book changes and quotes that they cause."""
+"""Contracts and halts come first, trades before the book changes and quotes that they cause."""
 
 
 class Reader(Protocol):

@@ -17,23 +17,37 @@ from producers.sequencer import TOPIC_RANK, Reader, StampedStep, Times, sequence
 
 HASH_READ_BYTES = 1 << 20
 
-__all__ = ["StampedStep", "check_file", "input_id", "stamped_batches", "times_of", "topics_of"]
+__all__ = ["StampedStep", "check_file", "input_id", "lateness_of", "stamped_batches", "times_of", "topics_of"]
 
 
 def times_of(config: EngineConfig, floor_ns: int = 0) -> Times:
     """Stamping and promises under ``config``."""
+    return Times({topic: lateness_of(topic, config) for topic in TOPIC_RANK}, config.snap_interval_ns, floor_ns)
+
+
+def lateness_of(topic: str, config: EngineConfig) -> int:
+    """By how much (ns) events of the topic apply later than they happened."""
     lateness_s = {
         "futures": config.LATENESS_FUTURES_S,
         "stocks": config.LATENESS_STOCKS_S,
         "options": config.LATENESS_OPTIONS_S,
     }
-    lateness_ns = {topic: round(lateness_s[topic.partition(".")[0]] * NS_PER_S) for topic in TOPIC_RANK}
-    return Times(lateness_ns, config.snap_interval_ns, floor_ns)
+    return round(lateness_s[topic.partition(".")[0]] * NS_PER_S)
 
 
 def topics_of(paths: Sequence[Path]) -> tuple[str, ...]:
-    """The topics that an input promises about: those that its files can hold, whether they do or not, and ES always."""
-    return (*ALWAYS_AWAITED, *(parse.TOPICS if any(map(is_capture, paths)) else ()))
+    """The topics that an input promises about: those that its files can hold, whether they do or not, and ES always.
+
+    Raises InputError.
+    """
+    found: set[str] = set()
+    for path in paths:
+        if is_capture(path):
+            found.update(parse.TOPICS)
+        else:
+            with DbnReader(path) as reader:
+                found.add(reader.topic)
+    return (*ALWAYS_AWAITED, *(topic for topic in TOPIC_RANK if topic in found.difference(ALWAYS_AWAITED)))
 
 
 def check_file(path: Path) -> None:

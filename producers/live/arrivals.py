@@ -64,7 +64,8 @@ class Connection:
 class Clock:
     """The source's own clock, ns since the epoch (a vendor's heartbeat, a time of receipt): allows promises while idle.
 
-    What it says holds for what is behind it in the inbox: every record the vendor had sent came before.
+    It says that every record of these topics up to that time came before it. Say it several times a second while
+    connected, also while records flow: a quiet topic beside a busy one needs it.
     """
 
     topics: tuple[str, ...]

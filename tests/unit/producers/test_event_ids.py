@@ -11,7 +11,7 @@ from common.columns import concat
 from common.settings import settings
 from common.topics import FUTURES_TRADES
 from producers import dbn, event_ids
-from producers.event_ids import EventIds, content_hashes, fnv1a
+from producers.event_ids import EventIds, RecentIds, content_hashes, first_ids, fnv1a
 from tests.support import dbn_files
 
 MASK = 2**64 - 1
@@ -87,3 +87,26 @@ def test_identical_records_are_told_apart_across_generations() -> None:
     hashes[1::1000] = 7
     ids = EventIds().assign(hashes)
     assert len(np.unique(ids)) == len(ids)
+
+
+def test_an_id_is_new_once() -> None:
+    recent = RecentIds(16)
+    assert recent.notice(np.array([5, 0, 5, -7, 0], np.int64)).tolist() == [True, True, False, True, False]
+    assert recent.notice(np.array([-7, 1 << 62], np.int64)).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("cut", [1, 3, 64])
+def test_the_newest_ids_are_known_and_the_oldest_are_forgotten(cut: int) -> None:
+    recent = RecentIds(16)
+    ids = np.random.default_rng(3).integers(-(2**63), 2**63 - 1, 400)
+    for start in range(0, len(ids), cut):
+        assert recent.notice(ids[start : start + cut]).all()
+        assert not recent.notice(ids[max(0, start + cut - 16) : start + cut]).any()
+    assert recent.notice(ids[:32]).all()
+
+
+def test_the_first_id_of_a_content_is_that_of_ordinal_0() -> None:
+    hashes = np.array([9, 9, 1], np.uint64)
+    ids = EventIds().assign(hashes)
+    assert first_ids(hashes).tolist() == [ids[0], ids[0], ids[2]]
+    assert ids[0] != ids[1]

@@ -1,0 +1,1 @@
+"""Dead letters of producers: what could not be parsed, and what can be done with it later."""
