@@ -36,6 +36,9 @@ OTHER_EVENTS = frozenset({"status", "A", "AM", "AS", "FMV", "LULD", "LV", "NOI"}
 SELL, MID, BUY = (load(OPTIONS_TRADES).field("aggressor").symbols.index(name) for name in ("SELL", "MID", "BUY"))
 SNAPSHOT_ID_DIGITS = 16
 
+AHEAD_MAX_NS = 10 * 1_000_000_000
+"""A message from further in the future is damaged: taken in, it would push all later ones there too."""
+
 Row = tuple[Any, ...]
 
 
@@ -175,6 +178,8 @@ def _options(frame: _Frame, message: Message) -> tuple[str, Row] | None:
 
 def _head(frame: _Frame, message: Message, symbol: str) -> Row:
     ts_event_ns = fields.milliseconds(message, "t")
+    if ts_event_ns > frame.ts_recv_ns + AHEAD_MAX_NS:
+        raise RecordError(f"t is {(ts_event_ns - frame.ts_recv_ns) / 1e9:.1f} s after its receipt")
     return ts_event_ns, frame.ts_recv_ns, symbol, fields.integer(message, "q", fields.INT64_MAX)
 
 
@@ -265,6 +270,8 @@ def _chain(frame: _Frame, message: Message) -> tuple[str, Row] | None:
     if not frame.wants(contract.underlying):
         return None
     updated_ns = fields.nanoseconds(fields.part(message, "underlying_asset"), "last_updated")
+    if updated_ns is not None and updated_ns > frame.ts_recv_ns + AHEAD_MAX_NS:
+        raise RecordError(f"last_updated is {(updated_ns - frame.ts_recv_ns) / 1e9:.1f} s after its receipt")
     greeks = fields.part(message, "greeks")
     row = (
         updated_ns or frame.ts_recv_ns,

@@ -32,6 +32,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "sqlite3": ("common.iceberg",),
     "subprocess": ("infra.local", "common.cli"),
     "signal": ("common.telemetry", "infra.local"),
+    "polygon": ("producers.massive",),
     "random": ("producers.simulator",),
     "confluent_kafka.schema_registry": (),
 }
