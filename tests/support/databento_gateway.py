@@ -10,6 +10,7 @@ is read it goes on with its reader. What was published can be replayed, for 24 h
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import socket
 import sys
@@ -82,7 +83,7 @@ class LiveGateway:
         self._begun_s: float | None = None
         self._moved_s = time.monotonic()
         self._refusals = 0
-        self._closed_until_s = 0.0
+        self._away_s = 0.0
         self._ended = False
         self._sessions: list[Session] = []
         self._listener = socket.create_server(("127.0.0.1", port))
@@ -98,24 +99,28 @@ class LiveGateway:
     def close(self) -> None:
         """Hang up and listen no more."""
         self.closing = True
-        # A listener that is only closed would let its accept wait on.
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._hang_up()
         for session in self._sessions:
             session.hang_up()
         self.ledger.close()
 
+    def _hang_up(self) -> None:
+        # A listener that is only closed would let its accept wait on.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
     def _accept(self) -> None:
-        number = 0
         while True:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
-                return
-            if time.monotonic() < self._closed_until_s:
-                connection.close()
+                if self.closing:
+                    return
+                time.sleep(self._away_s)
+                self._listener = socket.create_server(("127.0.0.1", self.port))
                 continue
-            number += 1
+            number = len(self._sessions) + 1
             session = Session(self, connection, number)
             self._sessions.append(session)
             threading.Thread(target=session.serve, name=f"session-{number}", daemon=True).start()
@@ -198,7 +203,8 @@ class LiveGateway:
         if fault.kind == "refuse":
             self._refusals = fault.count
         if fault.kind == "restart":
-            self._closed_until_s = time.monotonic() + fault.seconds
+            self._away_s = fault.seconds
+            self._hang_up()
 
 
 def main() -> None:
