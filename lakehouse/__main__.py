@@ -15,9 +15,10 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def sink() -> None:
-    """Store the futures topics in Bronze, level features and signals in Gold, each record exactly once.
+    """Store the market's topics in Bronze, what the workers publish in Gold, each record exactly once.
 
-    Runs until SIGTERM or Ctrl-C. A restart goes on from the tables' own offsets.
+    Runs until SIGTERM or Ctrl-C. A restart goes on from the tables' own offsets. Several sinks with names of their own
+    (BREAKWATER_SINK_MEMBER) share the partitions; one of a known name takes the other's place.
     """
     configure_logging(SERVICE)
     try:

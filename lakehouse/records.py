@@ -60,15 +60,17 @@ class Decoder:
 
     def decode(self, messages: Sequence[Message]) -> Rows:
         """Rows of the table's columns, in the order of the messages."""
-        values = [message.value() for message in messages]
+        values = list(map(Message.value, messages))
         batch, good, bad = self._decoded(values)
-        count = len(good)
+        sources, framed, count = messages, values, len(good)
+        if bad:
+            sources, framed = [messages[index] for index in good], [values[index] for index in good]
         times_us = batch.column("ts_event_ns").to_numpy() // 1000
         added = {
             "ts_event": pa.array(times_us, pa.int64()).cast(_TIMESTAMP),
-            "_partition": pa.array([messages[i].partition() for i in good], pa.int32()),
-            "_offset": pa.array([messages[i].offset() for i in good], pa.int64()),
-            "_schema_id": pa.array(_schema_ids([values[i] or b"" for i in good])),
+            "_partition": pa.array(np.fromiter(map(Message.partition, sources), np.int32, count)),
+            "_offset": pa.array(np.fromiter(map(Message.offset, sources), np.int64, count)),
+            "_schema_id": pa.array(_schema_ids(framed)),
             "_ingested_at": pa.array(np.full(count, self._now_ns() // 1000)).cast(_TIMESTAMP),
         }
         fields = [*self._arrow, *(pa.field(name, column.type, nullable=False) for name, column in added.items())]
@@ -95,9 +97,9 @@ class Decoder:
         return pa.RecordBatch.from_pylist(rows, schema=self._arrow), good, wrong
 
 
-def _schema_ids(values: Sequence[bytes]) -> NDArray[np.int32]:
+def _schema_ids(framed: Sequence[bytes | None]) -> NDArray[np.int32]:
     """The registry id in each framed record: the four bytes after the magic one, big-endian."""
-    heads = b"".join([value[1:5] for value in values])
+    heads = b"".join([value[1:5] for value in framed if value is not None])
     return np.frombuffer(heads, ">u4").astype(np.int32)
 
 

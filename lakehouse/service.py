@@ -1,11 +1,13 @@
 """The sink as a service: a thread per topic, what it waits for at the start, its health, and its end.
 
-Each topic has a consumer, a table and a thread of its own, so that a slow commit of one does not age the others. The
+Each topic has a consumer, a table and a thread of its own, so that a slow commit of one does not age the others; what
+they have read and not committed shares one room. Several processes share the work by a consumer group per topic. The
 first error that a thread cannot bear ends the whole service with that error; a restart goes on from the tables.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import threading
@@ -27,13 +29,14 @@ from lakehouse import metrics
 from lakehouse.commits import Patience, Source
 from lakehouse.dead_letters import DeadLetters
 from lakehouse.records import Decoder
-from lakehouse.sink import TopicSink
+from lakehouse.room import Room
+from lakehouse.sink import Limits, TopicSink
 from lakehouse.store import IcebergStore
-from lakehouse.tables import ensure_table
+from lakehouse.tables import ensure_tables
 
 log = get_logger("lakehouse.service")
 
-SERVICE = "lakehouse"
+SERVICE = "sink"
 POLL_S = 0.1
 WAIT_S = 0.25
 REMIND_S = 5.0
@@ -42,7 +45,37 @@ LAG_EVERY_S = 1.0
 _SNAP_TOPICS = (topics.FEATURES, topics.SIGNALS)
 """Their partitions hold snaps in the order (ts_event_ns, snap_row); a crash upstream may send rows again."""
 
+FRESH_S = 1.0
+OTHERS_S = 10.0
+"""Age at which a batch is committed: futures and signals are asked for at once, the rest is for later (DESIGN 6)."""
+
+ROOM_BYTES = 384 * 1024 * 1024
+"""Rows that all topics may hold uncommitted; three topics can fill a batch each."""
+QUEUE_KBYTES = 16_384
+"""Messages that each topic's consumer fetches ahead."""
+
+SESSION_MS = 10_000
+"""A sink that is not heard of for so long is taken for dead, and the others get its partitions."""
+HEARTBEAT_MS = 1_000
+
 _T = TypeVar("_T")
+
+
+def limits(topic: str) -> Limits:
+    """When batches of the topic are committed."""
+    return Limits(age_s=FRESH_S if topic.startswith("futures.") or topic == topics.SIGNALS else OTHERS_S)
+
+
+def group_consumer(topic: str) -> Any:
+    """The consumer of a topic (its full name), a member of the group of sinks under this process's name."""
+    return kafka.consumer(
+        group_id=f"breakwater.sink.{topic}",
+        group_instance_id=settings().sink_member or socket.gethostname(),
+        session_timeout_ms=SESSION_MS,
+        heartbeat_interval_ms=HEARTBEAT_MS,
+        enable_partition_eof=True,
+        queued_max_messages_kbytes=QUEUE_KBYTES,
+    )
 
 
 class Sinks:
@@ -61,34 +94,37 @@ class Sinks:
             self._health.set(table, False, "starting")
         registry = Registry(endpoints.resolve().registry_url)
         admin = kafka.admin()
-        counts = self._wait("topics", lambda: self._partitions(admin))
-        letters_id = self._wait(
+        letters_id = self._wait("topics", lambda: self._look_for_topics(admin)) and self._wait(
             "schema registry", lambda: registry.register(schemas.load(topics.DEAD_LETTERS), self._namespace)
         )
-        if counts is None or letters_id is None:
+        if letters_id is None:
             return
         letters = DeadLetters(kafka.producer(), topics.full_name(topics.DEAD_LETTERS, self._namespace), letters_id)
+        names = {topic: topics.full_name(topic, self._namespace) for topic in iceberg.TABLES}
         # Schemas before threads: an incompatible one is refused before anything is read or written.
         catalog = iceberg.open_catalog()
-        sinks = []
-        for topic, table in iceberg.TABLES.items():
-            name = topics.full_name(topic, self._namespace)
-            ensure_table(catalog, table, name, schemas.load(topic))
-            sinks.append(
-                TopicSink(
-                    topic=name,
-                    table=table,
-                    partitions=range(counts[name]),
-                    consumer=kafka.consumer(enable_partition_eof=True, queued_max_messages_kbytes=65_536),
-                    store=IcebergStore(catalog, table, name),
-                    decoder=Decoder(schemas.load(topic), registry.schema),
-                    dead_letters=letters,
-                    source=partial(self._source, admin, name),
-                    owner=self._owner,
-                    repeats=topic in _SNAP_TOPICS,
-                    patience=Patience(self._pause, partial(self._failed, table)),
-                )
+        ensure_tables(catalog, {iceberg.TABLES[topic]: (name, schemas.load(topic)) for topic, name in names.items()})
+        room = Room(ROOM_BYTES)
+        sinks = [
+            TopicSink(
+                topic=name,
+                table=iceberg.TABLES[topic],
+                consumer=group_consumer(name),
+                store=IcebergStore(catalog, iceberg.TABLES[topic], name),
+                decoder=Decoder(schemas.load(topic), registry.schema),
+                dead_letters=letters,
+                source=partial(self._source, admin, name),
+                owner=self._owner,
+                repeats=topic in _SNAP_TOPICS,
+                patience=Patience(self._pause, partial(self._failed, iceberg.TABLES[topic])),
+                room=room,
+                limits=limits(topic),
             )
+            for topic, name in names.items()
+        ]
+        # What is loaded by now stays: looking at it again at every collection costs a third of the sink's rate.
+        gc.collect()
+        gc.freeze()
         # A context each: what the log lines of this process carry (service) is kept in it.
         threads = [
             threading.Thread(target=copy_context().run, args=(self._serve, sink), name=sink.table) for sink in sinks
@@ -132,7 +168,11 @@ class Sinks:
             self._health.set(sink.table, False, str(error))
             return
         metrics.LAG.labels(sink.table).set(lag)
-        self._health.set(sink.table, True, f"lag {lag} records")
+        if not sink.joined:
+            self._health.set(sink.table, False, "joining the group of sinks")
+        else:
+            mine = f"lag {lag} records" if sink.partitions else "other sinks have all partitions"
+            self._health.set(sink.table, True, mine)
 
     def _wait(self, what: str, ask: Callable[[], _T]) -> _T | None:
         """The answer, as soon as there is one; None when asked to stop before."""
@@ -150,8 +190,8 @@ class Sinks:
             self._stop.wait(WAIT_S)
         return None
 
-    def _partitions(self, admin: Any) -> dict[str, int]:
-        """Partition counts by full topic name. Raises UnavailableError while a topic is missing."""
+    def _look_for_topics(self, admin: Any) -> bool:
+        """True when all are there. Raises UnavailableError while a topic is missing."""
         wanted = [topics.full_name(topic, self._namespace) for topic in (*iceberg.TABLES, topics.DEAD_LETTERS)]
         found = admin.list_topics(timeout=kafka.REQUEST_TIMEOUT_S).topics
         missing = [name for name in wanted if name not in found or not found[name].partitions]
@@ -160,7 +200,7 @@ class Sinks:
                 f"these topics do not exist yet: {', '.join(missing)}",
                 hint="A producer makes them at its start; so does ./breakwater demo.",
             )
-        return {name: len(found[name].partitions) for name in wanted}
+        return True
 
     def _source(self, admin: Any, name: str) -> Source:
         return Source(kafka.cluster_id(admin), kafka.topic_ids([name], client=admin)[name])

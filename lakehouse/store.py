@@ -21,6 +21,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.update.snapshot import ExpireSnapshots
 
+from lakehouse import metrics
 from lakehouse.commits import Commit, CommitRefused, Mark, Source, Standing
 from lakehouse.files import COMMIT_ID, SingleAttempt, apply_once, find_commit, write_hour
 from lakehouse.tables import HOUR_NS
@@ -115,7 +116,10 @@ class IcebergStore:
             write_hour(table, int(hours[a]), [rows.slice(a, b - a)], f"{commit.commit_id}-{n:05d}.parquet")
             for n, (a, b) in enumerate(pairwise(bounds))
         )
-        return [data_file for data_file in written if data_file is not None]
+        staged = [data_file for data_file in written if data_file is not None]
+        for data_file in staged:
+            metrics.FILE_BYTES.labels(self.name).observe(data_file.file_size_in_bytes)
+        return staged
 
     def append(self, standing: Standing, commit: Commit, staged: list[DataFile]) -> int:
         """Files and properties in one commit, once: no retry happens in here or below."""

@@ -1,4 +1,4 @@
-"""The tables: made from the ``.avsc`` of their topic, and evolved by adding nullable columns only.
+"""The tables: made from the ``.avsc`` of their topic, and evolved by adding nullable columns and rewording docs only.
 
 A table has the record's fields with their docs and units, ``ts_event`` (a timestamp beside ``ts_event_ns``, by whose
 hour it is partitioned), and where each row came from: ``_partition``, ``_offset``, ``_schema_id``, ``_ingested_at``.
@@ -6,11 +6,17 @@ hour it is partitioned), and where each row came from: ``_partition``, ``_offset
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    NoSuchNamespaceError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -18,11 +24,12 @@ from pyiceberg.table.sorting import SortField, SortOrder
 from pyiceberg.transforms import HourTransform, IdentityTransform
 from pyiceberg.types import IntegerType, ListType, LongType, NestedField, TimestamptzType
 
-from common.errors import InvariantError, SchemaError
+from common.errors import InvariantError, SchemaError, UnavailableError
 from common.schemas import RecordSchema
 
 HOUR_NS = 3_600_000_000_000
 TOPIC_PROPERTY = "breakwater.topic"
+EVOLVE_ATTEMPTS = 20
 
 _PROPERTIES = {
     "write.parquet.compression-codec": "zstd",
@@ -57,23 +64,30 @@ def _ids(fields: Iterable[NestedField]) -> Iterable[int]:
             yield field.field_type.element_id
 
 
-def ensure_table(catalog: Catalog, name: str, topic: str, record: RecordSchema) -> Table:
-    """The table ``name`` for the records of ``topic``, made or evolved to fit ``record``.
+def ensure_tables(catalog: Catalog, wanted: Mapping[str, tuple[str, RecordSchema]]) -> dict[str, Table]:
+    """The tables by name, each for a topic (its full name) and its record, made or evolved to fit.
 
-    Raises SchemaError before anything is written when a column would have to change incompatibly, InvariantError when
-    the table is another topic's.
+    All are checked before the first is touched: raises SchemaError when a column would have to change incompatibly,
+    InvariantError when a table is another topic's, and then nothing has been written.
     """
-    try:
-        table = catalog.load_table(name)
-    except NoSuchTableError:
-        return _create(catalog, name, topic, record)
-    owner = table.properties.get(TOPIC_PROPERTY)
-    if owner != topic:
-        raise InvariantError(
-            f"table {name} holds the topic {owner}, not {topic}",
-            hint="Each namespace has tables of its own: use another BREAKWATER_HOME (or catalog) for it.",
-        )
-    return _evolve(table, name, table_schema(record))
+    present: dict[str, Table | None] = {}
+    for name, (topic, record) in wanted.items():
+        try:
+            present[name] = catalog.load_table(name)
+        except (NoSuchTableError, NoSuchNamespaceError):
+            present[name] = None
+            continue
+        _check(present[name], name, topic, table_schema(record))
+    out = {}
+    for name, (topic, record) in wanted.items():
+        table = present[name]
+        out[name] = _create(catalog, name, topic, record) if table is None else _evolve(catalog, name, topic, record)
+    return out
+
+
+def ensure_table(catalog: Catalog, name: str, topic: str, record: RecordSchema) -> Table:
+    """One table, as `ensure_tables` has it."""
+    return ensure_tables(catalog, {name: (topic, record)})[name]
 
 
 def _create(catalog: Catalog, name: str, topic: str, record: RecordSchema) -> Table:
@@ -98,13 +112,47 @@ def _create(catalog: Catalog, name: str, topic: str, record: RecordSchema) -> Ta
             properties={**_PROPERTIES, TOPIC_PROPERTY: topic, "comment": record.doc},
         )
     except TableAlreadyExistsError:
-        # Another sink was faster.
-        return catalog.load_table(name)
+        # Another sink was faster; it may be of another version.
+        return _evolve(catalog, name, topic, record)
 
 
-def _evolve(table: Table, name: str, wanted: Schema) -> Table:
+def _evolve(catalog: Catalog, name: str, topic: str, record: RecordSchema) -> Table:
+    """Add the columns that are missing, bring docs up to date. Another sink may do the same at the same time."""
+    wanted = table_schema(record)
+    for _ in range(EVOLVE_ATTEMPTS):
+        table = catalog.load_table(name)
+        _check(table, name, topic, wanted)
+        docs = {field.name: field.doc for field in table.schema().fields}
+        missing = [field for field in wanted.fields if field.name not in docs]
+        reworded = [field for field in wanted.fields if docs.get(field.name, field.doc) != field.doc]
+        if not missing and not reworded:
+            return table
+        try:
+            with table.update_schema() as update:
+                for field in missing:
+                    update.add_column(field.name, field.field_type, doc=field.doc)
+                for field in reworded:
+                    update.update_column(field.name, doc=field.doc)
+        except CommitFailedException:
+            continue
+        return table
+    raise UnavailableError(
+        f"the columns of {name} could not be brought up to date: the table keeps changing",
+        hint="Do sinks of two versions run? End the older ones.",
+    )
+
+
+def _check(table: Table | None, name: str, topic: str, wanted: Schema) -> None:
+    """Raises SchemaError, InvariantError unless the table can hold the wanted columns of the topic."""
+    if table is None:
+        return
+    owner = table.properties.get(TOPIC_PROPERTY)
+    if owner != topic:
+        raise InvariantError(
+            f"table {name} holds the topic {owner}, not {topic}",
+            hint="Each namespace has tables of its own: use another BREAKWATER_HOME (or catalog) for it.",
+        )
     present = {field.name: field for field in table.schema().fields}
-    missing = []
     for field in wanted.fields:
         found = present.pop(field.name, None)
         if found is None:
@@ -113,7 +161,6 @@ def _evolve(table: Table, name: str, wanted: Schema) -> Table:
                     f"table {name} cannot get the required column {field.name}: the rows it has would lack it",
                     hint="Make the field nullable in the .avsc; additions are nullable.",
                 )
-            missing.append(field)
         elif str(found.field_type) != str(field.field_type) and not _same_list(found, field):
             raise SchemaError(
                 f"table {name} has {field.name} as {found.field_type}, the schema now says {field.field_type}",
@@ -131,11 +178,6 @@ def _evolve(table: Table, name: str, wanted: Schema) -> Table:
                 f"table {name} needs {field.name}, which the schema no longer has",
                 hint="A field that every row has cannot be taken away; keep it in the .avsc.",
             )
-    if missing:
-        with table.update_schema() as update:
-            for field in missing:
-                update.add_column(field.name, field.field_type, doc=field.doc)
-    return table
 
 
 def _same_list(found: NestedField, wanted: NestedField) -> bool:

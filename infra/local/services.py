@@ -23,7 +23,7 @@ from infra.local.progress import Reporter
 SERVICES: dict[str, tuple[str, str]] = {
     "features": ("processors.features", "features"),
     "signals": ("processors.signals", "signals"),
-    "sink": ("lakehouse", "lakehouse"),
+    "sink": ("lakehouse", "sink"),
     "api": ("api", "api"),
 }
 """For each service the module to run, and the name of its run file."""

@@ -109,7 +109,7 @@ def left_running(place: Path) -> list[str]:
 
 
 def test_a_service_that_dies_is_named_and_all_else_is_ended(place: Path) -> None:
-    ended = in_mid_run(place, lambda: os.kill(run_file(place, "lakehouse")["pid"], signal.SIGKILL))
+    ended = in_mid_run(place, lambda: os.kill(run_file(place, "sink")["pid"], signal.SIGKILL))
     assert ended.code == 1
     assert ended.out == ""
     assert "sink has ended" in ended.err

@@ -28,8 +28,8 @@ WAIT_S = 120.0
 
 
 @contextmanager
-def sink(namespace: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    env = child_environment(BREAKWATER_NAMESPACE=namespace, BREAKWATER_HOME=str(home))
+def sink(namespace: str, home: Path, member: str = "main") -> Iterator[subprocess.Popen[bytes]]:
+    env = child_environment(BREAKWATER_NAMESPACE=namespace, BREAKWATER_HOME=str(home), BREAKWATER_SINK_MEMBER=member)
     with (home / "sink.log").open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "lakehouse"], cwd=PROJECT_ROOT, env=env, stdout=output, stderr=output
@@ -50,7 +50,7 @@ def wait_until(what: str, home: Path, true: Callable[[], bool]) -> None:
 
 
 def ready(home: Path) -> bool:
-    path = home / "run" / "lakehouse.json"
+    path = home / "run" / "sink.json"
     if not path.is_file():
         return False
     return httpx.get(f"{orjson.loads(path.read_bytes())['health_url']}/health/ready").status_code == 200
@@ -130,7 +130,9 @@ def test_a_sink_killed_again_and_again_stores_every_record_once(trades: Trades, 
     assert all(letter["value"] == b"not avro" for letter in dead_letters(namespace))
 
 
-def test_a_second_sink_takes_over_and_the_first_stops_with_an_error(trades: Trades, namespace: str, home: Path) -> None:
+def test_a_sink_of_the_same_name_takes_over_and_the_first_stops_with_an_error(
+    trades: Trades, namespace: str, home: Path
+) -> None:
     with sink(namespace, home) as first:
         wait_until("the first sink", home, lambda: ready(home))
         with sink(namespace, home):
@@ -144,7 +146,7 @@ def test_a_second_sink_takes_over_and_the_first_stops_with_an_error(trades: Trad
             trades.publish(100)
             wait_until("the first sink's end", home, lambda: first.poll() is not None)
             assert first.returncode == 1
-            assert "is now written by the sink" in (home / "sink.log").read_text()
+            assert "another sink of the same name has taken this one's place" in (home / "sink.log").read_text()
             wait_until("the rows", home, lambda: read.table_rows(TABLE) == 100)
 
 

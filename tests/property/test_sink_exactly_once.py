@@ -20,14 +20,17 @@ from common.errors import ConflictError, RecordError, UnavailableError
 from lakehouse.commits import Patience, Source
 from lakehouse.dead_letters import DeadLetters
 from lakehouse.records import Rows, Undecodable
-from lakehouse.sink import Limits, TopicSink
+from lakehouse.room import Room
+from lakehouse.sink import RETAKE_S, Limits, TopicSink
 from tests.support.memory_catalog import MemoryStore, MemoryTable
-from tests.support.memory_log import Crash, MemoryLog
+from tests.support.memory_log import Crash, MemoryLog, Process
 
 TOPIC = "levels.signals.v1"
-PARTITIONS = 2
+PARTITIONS = 3
 SEEDS_PER_CASE = 100
 CASES = 20
+MEMBERS = ("a", "b", "c", None)
+"""Names of sinks: one of the same name takes the other's place at once, others share the partitions."""
 
 COLUMNS = ("_partition", "_offset", "ts_event_ns", "snap_row")
 SCHEMA = pa.schema(
@@ -70,7 +73,9 @@ class World:
         self.sinks: list[TopicSink] = []
         self.acting: list[TopicSink] = []
         self.born = 0
+        self.processes: dict[TopicSink, Process] = {}
         self.stops: Counter[str] = Counter()
+        self.now_s = 0.0
 
     def produce(self) -> None:
         """A snap of rows, sometimes in a transaction that may abort; sometimes the last rows again; sometimes junk."""
@@ -111,8 +116,9 @@ class World:
         sink = TopicSink(
             topic=TOPIC,
             table="gold.levels_signals",
-            partitions=range(PARTITIONS),
-            consumer=process.consumer(enable_partition_eof=True),
+            consumer=process.consumer(
+                group_id="sinks", group_instance_id=self.random.choice(MEMBERS), enable_partition_eof=True
+            ),
             store=MemoryStore(self.table, process.die),
             decoder=Decoder(),
             dead_letters=DeadLetters(process.producer(), topics.DEAD_LETTERS, 1, now_ns=lambda: 0),
@@ -120,10 +126,12 @@ class World:
             # In every other world the sinks are clones of one (a copied machine): no claim tells them apart.
             owner="clone" if self.clones else f"sink-{self.born}",
             repeats=self.repeats,
+            room=Room(self.random.choice([1, 2**30])),
             patience=Patience(lambda _: self.interlude(), attempts=self.random.choice([2, 12])),
             limits=Limits(age_s=0.0, rows=self.random.choice([1, 5, 1000])),
-            clock_s=lambda: 0.0,
+            clock_s=lambda: self.now_s,
         )
+        self.processes[sink] = process
         self.sinks.append(sink)
         self.act(sink, sink.start)
 
@@ -156,27 +164,49 @@ class World:
         elif choice < 0.45 or not self.sinks:
             self.born_sink()
         elif choice < 0.5:
+            # A process that is paused for good, and one whose end the group has noticed by now.
             self.sinks.remove(self.random.choice(self.sinks))
+            self.expire()
+        elif choice < 0.55:
+            self.expire()
+        elif choice < 0.6:
+            self.now_s += RETAKE_S
         else:
             sink = self.random.choice(self.sinks)
             self.act(sink, lambda: sink.step(0))
+
+    def expire(self) -> None:
+        """The group loses a random part of its members: dead ones, and living ones that it takes to be dead."""
+        group = self.log.group("sinks")
+        group.expire()
+        for member in list(group.members):
+            if self.random.random() < 0.3:
+                group.leave(member)
 
     def settle(self) -> None:
         """Faults end; one last sink stores the rest. Older sinks wake up afterwards and must do no harm."""
         self.table.faulty = False
         zombies = list(self.sinks)
+        group = self.log.group("sinks")
+        group.members.clear()
         self.born_sink()
         last = self.sinks[-1]
         for _ in range(400):
             last.step(0)
-            if last.lag() == 0:
+            self.now_s += RETAKE_S
+            if len(last.partitions) == PARTITIONS and last.lag() == 0:
                 break
         self.table.land()
         for zombie in zombies:
             self.act(zombie, lambda zombie=zombie: zombie.step(0))
+        # They rejoined, and are gone for good now: what they took is taken back.
         self.table.land()
-        last.step(0)
-        assert last.lag() == 0
+        group.members = [member for member in group.members if member.process is self.processes[last]]
+        group.generation += 1
+        for _ in range(10):
+            self.now_s += RETAKE_S
+            last.step(0)
+        assert len(last.partitions) == PARTITIONS and last.lag() == 0
 
 
 def run(seed: int, *, repeats: bool) -> World:

@@ -13,11 +13,13 @@ from common.avro import encode_row
 from lakehouse.commits import Commit, Patience, Source, Store
 from lakehouse.dead_letters import DeadLetters
 from lakehouse.records import Decoder
+from lakehouse.room import Room
 from lakehouse.sink import Limits, TopicSink
 from tests.support.memory_log import MemoryLog, Process
 
 TOPIC = topics.FUTURES_TRADES
 TABLE = "bronze.futures_trades"
+GROUP = "sinks"
 START_NS = 1_703_500_000_000_000_000
 SOURCE = Source("cluster", "topic")
 PATIENCE = Patience(lambda _: None, attempts=4)
@@ -49,18 +51,18 @@ def trade_value(number: int, ts_event_ns: int | None = None) -> bytes:
     return encode_row(schemas.load(TOPIC), trade(number, ts_event_ns), 7)
 
 
-def new_log() -> MemoryLog:
-    """A log with the trades' and the dead letters' topics, one partition each."""
+def new_log(partitions: int = 1) -> MemoryLog:
+    """A log with the trades' topic and the dead letters' one."""
     log = MemoryLog()
-    log.create(TOPIC)
+    log.create(TOPIC, partitions)
     log.create(topics.DEAD_LETTERS)
     return log
 
 
-def write(log: MemoryLog, *numbers: int) -> None:
+def write(log: MemoryLog, *numbers: int, partition: int = 0) -> None:
     """Append trades."""
     for number in numbers:
-        log.append(TOPIC, trade_value(number))
+        log.append(TOPIC, trade_value(number), partition=partition)
 
 
 def rows(*numbers: int, partition: int = 0, at_ns: Callable[[int], int | None] = lambda _: None) -> pa.Table:
@@ -100,18 +102,19 @@ def topic_sink(
     *,
     process: Process | None = None,
     owner: str = "me",
+    member: str = "main",
+    room: Room | None = None,
     limits: Limits = Limits(age_s=0.0),  # noqa: B008
     clock_s: Callable[[], float] = lambda: 0.0,
     patience: Patience = PATIENCE,
 ) -> TopicSink:
-    """A sink of the trades in ``log``."""
+    """A sink of the trades in ``log``, a static member of their group."""
     process = log.process() if process is None else process
     admin = process.admin()
     return TopicSink(
         topic=TOPIC,
         table=TABLE,
-        partitions=range(len(log.topics[TOPIC].partitions)),
-        consumer=process.consumer(enable_partition_eof=True),
+        consumer=process.consumer(group_id=GROUP, group_instance_id=member, enable_partition_eof=True),
         store=store,
         decoder=decoder(),
         dead_letters=DeadLetters(process.producer(), topics.DEAD_LETTERS, 8, now_ns=lambda: START_NS),
@@ -119,6 +122,7 @@ def topic_sink(
         owner=owner,
         repeats=False,
         patience=patience,
+        room=Room(2**30) if room is None else room,
         limits=limits,
         clock_s=clock_s,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import (
@@ -25,13 +26,14 @@ from confluent_kafka.admin import BrokerMetadata, ClusterMetadata, PartitionMeta
 from confluent_kafka.cimpl import NewTopic
 
 from tests.support.memory_broker import Fault, Partition, message
+from tests.support.memory_groups import Member
 
 if TYPE_CHECKING:
     from tests.support.memory_log import Process
 
 
 class Consumer:
-    """A consumer with manual assignment."""
+    """A consumer with manual assignment, or as a member of a group."""
 
     def __init__(self, process: Process, overrides: dict[str, Any]) -> None:
         self._process = process
@@ -40,12 +42,21 @@ class Consumer:
         self._reset = str(overrides.get("auto_offset_reset", "error"))
         self._eof = bool(overrides.get("enable_partition_eof", False))
         self._group = str(overrides.get("group_id", "breakwater-manual"))
+        self._instance = overrides.get("group_instance_id")
+        self._member: Member | None = None
         self._next: dict[tuple[str, int], int] = {}
         self._handed: dict[tuple[str, int], int] = {}
         self._told_eof: dict[tuple[str, int], int] = {}
         self._paused: set[tuple[str, int]] = set()
         self._turn = 0
         self._closed = False
+
+    def subscribe(self, topics: list[str], on_assign: Any = None, on_revoke: Any = None, on_lost: Any = None) -> None:
+        """Join the group as a member; what it gets is told by the callbacks within `consume`, as by the real one."""
+        self._call()
+        counts = {name: len(self._log.topics[name].partitions) for name in topics}
+        callbacks = (partial(on_assign, self), partial(on_revoke, self), partial(on_lost, self))
+        self._member = self._log.group(self._group).join(self._process, self._instance, counts, callbacks)
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         """Read these from their offsets."""
@@ -94,6 +105,11 @@ class Consumer:
             return [Message(error=KafkaError(KafkaError._TRANSPORT, "the connection broke", retriable=True))]
         if self._log.down:
             return []
+        if self._member is not None:
+            if self._member.fenced:
+                fenced = KafkaError(KafkaError._FATAL, "Static consumer fenced by other instance")
+                return [Message(error=fenced)]
+            self._member.rebalance()
         out: list[Message] = []
         places = [where for where in self._next if where not in self._paused]
         if places:
@@ -137,8 +153,10 @@ class Consumer:
         ]
 
     def close(self) -> None:
-        """End. Using it afterwards raises RuntimeError."""
+        """End. Using it afterwards raises RuntimeError. A static member stays in its group until it expires."""
         self._closed = True
+        if self._member is not None and self._instance is None:
+            self._log.group(self._group).leave(self._member)
 
     def _call(self) -> Any:
         if self._closed:

@@ -20,6 +20,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Uuid
 
 from tests.support.memory_broker import Crash, Entry, Fault, Partition, Topic, Transaction, message
 from tests.support.memory_consumer import Admin, Consumer
+from tests.support.memory_groups import Group
 from tests.support.memory_producer import Producer
 
 __all__ = ["Crash", "Fault", "MemoryLog", "Process"]
@@ -97,6 +98,7 @@ class MemoryLog:
         self.epochs: dict[str, int] = {}
         self.transactions: dict[str, Transaction] = {}
         self.group_offsets: dict[tuple[str, str, int], int] = {}
+        self.groups: dict[str, Group] = {}
         self._topics_made = 0
         self._process = Process(self)
         self.producer = self._process.producer
@@ -114,6 +116,10 @@ class MemoryLog:
         made = Topic(name, Uuid(0, self._topics_made), [Partition(name, n) for n in range(partitions)], cleanup)
         self.topics[name] = made
         return made
+
+    def group(self, name: str) -> Group:
+        """The consumer group of that name; made when first asked for."""
+        return self.groups.setdefault(name, Group(self.random if self.seeded else None))
 
     def partition(self, topic: str, number: int) -> Partition:
         """Raises KafkaException UNKNOWN_TOPIC_OR_PART, as the broker answers."""

@@ -11,8 +11,10 @@ from common import schemas, topics
 from common.avro import decode_row
 from common.errors import ConflictError, InvariantError, UnavailableError
 from lakehouse import dead_letters
-from lakehouse.sink import Limits
-from tests.support.lake import TOPIC, new_log, topic_sink, trade_value, write
+from lakehouse.commits import Commit, Patience, Standing
+from lakehouse.room import Room
+from lakehouse.sink import CONFLICTS_BORNE, RETAKE_S, Limits, TopicSink
+from tests.support.lake import GROUP, TOPIC, new_log, topic_sink, trade_value, write
 from tests.support.memory_catalog import MemoryStore, MemoryTable
 from tests.support.memory_log import MemoryLog
 from tests.support.stack import environment
@@ -25,6 +27,13 @@ def offsets(table: MemoryTable) -> list[object]:
 def letters(log: MemoryLog) -> list[dict[str, object]]:
     schema = schemas.load(topics.DEAD_LETTERS)
     return [decode_row(schema, message.value(), lambda _: schema) for message in log.records(topics.DEAD_LETTERS)]
+
+
+def started(sink: TopicSink) -> TopicSink:
+    """The sink after its first step, which tells it what is its."""
+    sink.start()
+    sink.step(0)
+    return sink
 
 
 def test_it_goes_on_from_the_table_not_from_the_group() -> None:
@@ -97,7 +106,6 @@ def test_the_marker_of_a_transaction_leaves_no_lag() -> None:
     producer.commit_transaction()
     sink = topic_sink(log, MemoryStore(table))
     sink.start()
-    assert sink.lag() == 2
     sink.step(0)
     assert (offsets(table), sink.lag(), table.now.offsets) == ([0], 0, {0: 2})
 
@@ -157,7 +165,7 @@ def test_offsets_that_retention_took_away_stop_it() -> None:
     write(log, 1, 2)
     log.truncate(TOPIC, 0, 2)
     with pytest.raises(InvariantError, match=r"holds 2 to 3, the table goes on at 1") as caught:
-        topic_sink(log, MemoryStore(table)).start()
+        started(topic_sink(log, MemoryStore(table)))
     assert caught.value.hint
 
 
@@ -174,63 +182,156 @@ def test_offsets_that_retention_takes_away_while_it_runs_stop_it() -> None:
     assert offsets(table) == [0]
 
 
-def test_a_recreated_topic_stops_it_at_the_start_and_while_it_runs() -> None:
+def test_a_recreated_topic_stops_it_while_it_runs() -> None:
     log, table = new_log(), MemoryTable()
     write(log, 0)
-    running = topic_sink(log, MemoryStore(table))
-    running.start()
-    running.step(0)
+    running = started(topic_sink(log, MemoryStore(table)))
     log.create(TOPIC)
     write(log, 100, 101)
     with pytest.raises(InvariantError, match="its offsets mean something else"):
         running.step(0)
-    with pytest.raises(InvariantError, match="its offsets mean something else"):
-        topic_sink(log, MemoryStore(table)).start()
     assert offsets(table) == [0]
 
 
-def test_a_second_sink_takes_over_and_the_first_stops() -> None:
+def test_a_recreated_topic_stops_it_at_the_start() -> None:
     log, table = new_log(), MemoryTable()
-    first, second = (topic_sink(log, MemoryStore(table), owner=name) for name in ("first", "second"))
-    first.start()
-    second.start()
+    write(log, 0)
+    started(topic_sink(log, MemoryStore(table)))
+    log.create(TOPIC)
+    write(log, 100, 101)
+    with pytest.raises(InvariantError, match="its offsets mean something else"):
+        started(topic_sink(log, MemoryStore(table)))
+    assert offsets(table) == [0]
+
+
+def test_a_sink_of_the_same_name_takes_the_place_and_the_first_stops() -> None:
+    log, table = new_log(), MemoryTable()
+    first = started(topic_sink(log, MemoryStore(table), owner="first"))
+    second = started(topic_sink(log, MemoryStore(table), owner="second"))
     write(log, 0, 1)
-    with pytest.raises(ConflictError, match="now written by the sink second"):
+    with pytest.raises(ConflictError, match="another sink of the same name has taken this one's place") as caught:
         first.step(0)
+    assert caught.value.hint
     second.step(0)
     assert offsets(table) == [0, 1]
+
+
+def test_sinks_of_different_names_share_the_partitions_and_one_takes_over_what_another_leaves() -> None:
+    log, table = new_log(partitions=3), MemoryTable()
+    first = started(topic_sink(log, MemoryStore(table), owner="first", member="a"))
+    assert first.partitions == (0, 1, 2)
+    write(log, 0, partition=0)
+    write(log, 1, partition=1)
+    first.step(0)
+    dying = log.process()
+    second = started(topic_sink(log, MemoryStore(table), process=dying, owner="second", member="b"))
+    first.step(0)
+    assert (first.partitions, second.partitions) == ((0, 2), (1,))
+    write(log, 2, partition=1)
+    second.step(0)
+    write(log, 3, partition=1)
+    dying.die()
+    log.group(GROUP).expire()
+    first.step(0)
+    first.step(0)
+    assert first.partitions == (0, 1, 2)
+    assert sorted((row["_partition"], row["_offset"]) for row in table.rows()) == [(0, 0), (1, 0), (1, 1), (1, 2)]
+
+
+def test_a_zombie_writes_nothing_and_goes_on_with_what_the_group_gives_it() -> None:
+    log, table, now = new_log(), MemoryTable(), [0.0]
+    zombie = topic_sink(
+        log, MemoryStore(table), owner="zombie", member="a", limits=Limits(age_s=60.0), clock_s=lambda: now[0]
+    )
+    started(zombie)
+    write(log, 0, 1)
+    zombie.step(0)
+    # It is paused for so long that the group takes it for dead, and another one stores what it had read.
+    log.group(GROUP).members.clear()
+    other = started(topic_sink(log, MemoryStore(table), owner="other", member="b"))
+    assert offsets(table) == [0, 1]
+    now[0] = 100.0
+    zombie.commit()
+    assert zombie.partitions == (0,) and offsets(table) == [0, 1]
+    write(log, 2)
+    zombie.step(0)
+    other.step(0)
+    assert (zombie.partitions, other.partitions) == ((), (0,))
+    assert offsets(table) == [0, 1, 2]
+
+
+def test_partitions_that_the_group_still_gives_to_a_loser_are_claimed_again_and_not_for_ever() -> None:
+    log, table, now = new_log(), MemoryTable(), [0.0]
+    sink = topic_sink(log, MemoryStore(table), clock_s=lambda: now[0])
+    started(sink)
+    for offset in range(CONFLICTS_BORNE):
+        table.put(replace(table.now, owners={0: "thief"}))
+        write(log, offset)
+        sink.step(0)
+        assert offsets(table) == []
+        now[0] += RETAKE_S
+        sink.step(0)
+    table.put(replace(table.now, owners={0: "thief"}))
+    with pytest.raises(ConflictError, match="now written by the sink thief"):
+        sink.step(0)
+    table.put(replace(table.now, owners={0: "me"}))
 
 
 def test_an_owner_whose_batch_was_overtaken_seeks_again_and_goes_on() -> None:
     log, table = new_log(), MemoryTable()
     write(log, 0, 1, 2)
-    zombie = topic_sink(log, MemoryStore(table), owner="zombie")
+    zombie = topic_sink(log, MemoryStore(table), owner="zombie", member="z")
+    owner = topic_sink(log, MemoryStore(table), owner="owner", limits=Limits(age_s=60.0))
     zombie.start()
-    owner = topic_sink(
-        log, MemoryStore(table), owner="owner", limits=Limits(age_s=0.0, rows=10**9), clock_s=lambda: 0.0
-    )
-    read = owner._read
-
-    def late_zombie(timeout_s: float) -> None:
-        """The zombie checked the table before the claim; its commit lands while the owner has read the same records."""
-        read(timeout_s)
-        owner._read = read
-        table.put(replace(table.now, owners={0: "zombie"}))
-        zombie.step(0)
-        table.put(replace(table.now, owners={0: "owner"}))
-
-    owner.start()
-    owner._read = late_zombie
-    owner.step(0)
+    zombie._read(0)
+    log.group(GROUP).members.clear()
+    started(owner)
+    # The zombie checked the table before the claim; its commit lands while the owner has read the same records.
+    table.put(replace(table.now, owners={0: "zombie"}))
+    zombie.commit()
+    table.put(replace(table.now, owners={0: "owner"}))
+    owner.commit()
     write(log, 3)
     owner.step(0)
+    owner.commit()
     assert offsets(table) == [0, 1, 2, 3]
+
+
+def test_a_full_room_stops_the_reading_until_there_is_a_commit() -> None:
+    class Away(MemoryStore):
+        def stage(self, standing: Standing, commit: Commit) -> str:
+            if away:
+                raise OSError("no disk")
+            return super().stage(standing, commit)
+
+    log, table, room = new_log(), MemoryTable(), Room(1)
+    away, store = [True], Away(table)
+    waits: list[float] = []
+    holder = topic_sink(log, store, member="a", room=room, limits=Limits(age_s=60.0))
+    idle = topic_sink(log, MemoryStore(table), owner="idle", member="b", room=room, patience=Patience(waits.append))
+    idle.table = "bronze.another"
+    started(holder)
+    write(log, 0, 1)
+    holder.step(0)
+    assert room.full
+    write(log, 2)
+    idle.start()
+    idle.step(0.5)
+    assert waits == [0.5] and idle.partitions == ()
+    with pytest.raises(UnavailableError, match="no disk"):
+        holder.step(0)
+    away.clear()
+    holder.step(0)
+    assert offsets(table) == [0, 1] and not room.full
+    holder.step(0)
+    holder.commit()
+    assert offsets(table) == [0, 1, 2]
 
 
 def test_a_broker_that_is_away_costs_time_and_nothing_else() -> None:
     log, table = new_log(), MemoryTable()
     sink = topic_sink(log, MemoryStore(table))
-    sink.start()
+    started(sink)
     write(log, 0)
     log.down = True
     sink.step(0)

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pyiceberg.catalog import Catalog
 
-from common import iceberg, schemas
+from common import iceberg, schemas, topics
 from common.errors import InvariantError, SchemaError
 from common.schemas import RecordSchema
 from lakehouse.commits import claim, commit_batch
 from lakehouse.store import IcebergStore
-from lakehouse.tables import ensure_table
+from lakehouse.tables import ensure_table, ensure_tables
 from tests.support.lake import PATIENCE, SOURCE, TABLE, TOPIC, batch
 
 
@@ -91,3 +91,55 @@ def test_a_table_of_another_namespace_is_refused(catalog: Catalog) -> None:
     ensure_table(catalog, TABLE, TOPIC, schemas.load(TOPIC))
     with pytest.raises(InvariantError, match=rf"holds the topic {TOPIC}, not replay.r1.{TOPIC}"):
         ensure_table(catalog, TABLE, f"replay.r1.{TOPIC}", schemas.load(TOPIC))
+
+
+def test_an_incompatible_table_among_many_is_refused_before_any_is_made_or_changed(catalog: Catalog) -> None:
+    before = ensure_table(catalog, TABLE, TOPIC, schemas.load(TOPIC))
+    new = {"name": "venue_fee", "type": ["null", "double"], "doc": "Fee.", "unit": "USD", "default": None}
+    signals = topics.SIGNALS
+    ensure_table(catalog, "gold.levels_signals", "replay.r1." + signals, schemas.load(signals))
+    wanted = {
+        "bronze.new": (topics.MARKERS, schemas.load(topics.MARKERS)),
+        TABLE: (TOPIC, changed(lambda fields: fields.append(new))),
+        "gold.levels_signals": (signals, schemas.load(signals)),
+    }
+    with pytest.raises(InvariantError, match=r"gold\.levels_signals holds the topic"):
+        ensure_tables(catalog, wanted)
+    assert not catalog.table_exists("bronze.new")
+    assert catalog.load_table(TABLE).metadata_location == before.metadata_location
+
+
+def test_a_reworded_doc_reaches_the_column(catalog: Catalog) -> None:
+    ensure_table(catalog, TABLE, TOPIC, schemas.load(TOPIC))
+    table = ensure_table(catalog, TABLE, TOPIC, changed(lambda fields: fields[9].update(doc="What was paid.")))
+    assert table.schema().find_field("price").doc == "What was paid. Unit: USD per index point."
+    assert catalog.load_table(TABLE).schema().find_field("price").doc == "What was paid. Unit: USD per index point."
+
+
+def test_a_reader_goes_on_while_the_table_gets_a_column(catalog: Catalog) -> None:
+    ensure_table(catalog, TABLE, TOPIC, schemas.load(TOPIC))
+    store = IcebergStore(catalog, TABLE, TOPIC)
+    claim(store, "me", SOURCE, [0], PATIENCE)
+    commit_batch(store, batch(None, 2), PATIENCE)
+    reader = catalog.load_table(TABLE)
+    scan = reader.scan()
+    new = {"name": "venue_fee", "type": ["null", "double"], "doc": "Fee.", "unit": "USD", "default": None}
+    ensure_table(catalog, TABLE, TOPIC, changed(lambda fields: fields.append(new)))
+    commit_batch(store, batch(2, 4), PATIENCE)
+    assert scan.to_arrow().num_rows == 2 and "venue_fee" not in scan.to_arrow().column_names
+    assert reader.refresh().scan().to_arrow().num_rows == 4
+
+
+def test_two_sinks_that_evolve_a_table_at_once_both_succeed(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = {"name": "venue_fee", "type": ["null", "double"], "doc": "Fee.", "unit": "USD", "default": None}
+    wider = changed(lambda fields: fields.append(new))
+    ensure_table(catalog, TABLE, TOPIC, schemas.load(TOPIC))
+    original = catalog.commit_table
+
+    def late(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(catalog, "commit_table", original)
+        ensure_table(catalog, TABLE, TOPIC, wider)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(catalog, "commit_table", late)
+    assert "venue_fee" in ensure_table(catalog, TABLE, TOPIC, wider).schema().column_names
