@@ -16,7 +16,7 @@ from common import iceberg, topics
 from lakehouse.silver.hours import appended_since
 from lakehouse.tables import HOUR_NS
 
-ALL_HOURS = 2_500_000
+NEVER_OPEN = 2_500_000
 """In the year 2255, later than every hour: of a source whose hours are taken as they come."""
 
 _COLUMNS = ("topic", "partition", "next_offset", "ts_watermark_ns", "state", "_partition", "_offset")

@@ -35,7 +35,7 @@ PIECE_ROWS = 400_000
 """Rows aimed at in one piece; of the widest table that is about 250 MB."""
 
 
-def files_of_hours(table: Table) -> dict[int, list[DataFile]]:
+def files_by_hour(table: Table) -> dict[int, list[DataFile]]:
     """The table's data files by their hour."""
     out: dict[int, list[DataFile]] = {}
     for task in table.scan().plan_files():

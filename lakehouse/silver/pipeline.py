@@ -20,7 +20,7 @@ from common import iceberg, schemas, topics
 from common.config import EngineConfig
 from common.recorded import END_NS
 from lakehouse.silver import dedup, enriched, features, records, training
-from lakehouse.silver.closed import ALL_HOURS, Promises, closed_by_marks
+from lakehouse.silver.closed import NEVER_OPEN, Promises, closed_by_marks
 from lakehouse.silver.sources import Appended, Rebuilt, Source
 from lakehouse.silver.table import DerivedTable
 from lakehouse.tables import table_schema
@@ -124,7 +124,7 @@ def derivations(catalog: Catalog, config: EngineConfig, namespace: str, closures
         (_levels(topics.SIGNALS, namespace, closures.levels), (0,)),
     )
     out.append(Derivation(_computed(catalog, records.features()), levels, features.build))
-    outcomes = _levels(topics.OUTCOMES, namespace, lambda _topic, _properties, _offsets: ALL_HOURS)
+    outcomes = _levels(topics.OUTCOMES, namespace, lambda _topic, _properties, _offsets: NEVER_OPEN)
     out.append(
         Derivation(
             _computed(catalog, records.training()),

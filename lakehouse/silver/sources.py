@@ -17,7 +17,7 @@ from pyiceberg.table import Table
 
 from common import iceberg
 from common.errors import InvariantError
-from lakehouse.silver.hours import appended_since, files_of_hours, hours_between, within
+from lakehouse.silver.hours import appended_since, files_by_hour, hours_between, within
 from lakehouse.silver.table import HOURS
 from lakehouse.tables import HOUR_NS
 
@@ -77,7 +77,7 @@ class Appended:
         closed = max(int(known["closed"]), self._closed(table.properties, offsets))
         hours = hours_between(table, int(known["closed"]), closed)
         if known["closed"] and offsets != read:
-            hours |= _late_hours(table, int(known["closed"]), read)
+            hours |= _late_rows_by_hour(table, int(known["closed"]), read)
         snapshot = table.current_snapshot()
         now = {
             "offsets": {str(number): offsets[number] for number in sorted(offsets)},
@@ -108,7 +108,7 @@ class Rebuilt:
             hours.update(int(hour) for hour in text.split(",") if hour)
             parent = None if at.parent_snapshot_id is None else table.snapshot_by_id(at.parent_snapshot_id)
             if parent is None:
-                return Reading(table, frozenset(hours | set(files_of_hours(table))), newest)
+                return Reading(table, frozenset(hours | set(files_by_hour(table))), newest)
             at = parent
         return Reading(table, frozenset(hours), newest)
 
@@ -123,7 +123,7 @@ def _offsets(table: Table, topic: str) -> dict[int, int]:
     }
 
 
-def _late_hours(table: Table, closed: int, read: Mapping[int, int]) -> set[int]:
+def _late_rows_by_hour(table: Table, closed: int, read: Mapping[int, int]) -> set[int]:
     """The hours before ``closed`` to which rows came that were not there before."""
     found: set[int] = set()
     scan = table.scan(

@@ -14,10 +14,8 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -25,18 +23,16 @@ from pyiceberg.exceptions import (
     NoSuchTableError,
     TableAlreadyExistsError,
 )
-from pyiceberg.io.fileformat import FileFormatFactory
-from pyiceberg.io.pyarrow import schema_to_pyarrow
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-from pyiceberg.partitioning import PartitionField, PartitionFieldValue, PartitionKey, PartitionSpec
+from pyiceberg.manifest import DataFile
+from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.table import Table, Transaction
+from pyiceberg.table import Table
 from pyiceberg.table.sorting import SortField, SortOrder
-from pyiceberg.table.update import AssertTableUUID
 from pyiceberg.transforms import HourTransform, IdentityTransform
 
 from common.errors import ConflictError, SchemaError
-from lakehouse.silver.hours import files_of_hours
+from lakehouse.files import SingleAttempt, apply_once, write_hour
+from lakehouse.silver.hours import files_by_hour
 
 HOURS = "breakwater.hours"
 """Of a snapshot: the hours that it replaced. A snapshot without it (a compaction) brought no new rows."""
@@ -89,7 +85,7 @@ class DerivedTable:
         properties = table.properties
         pending = tuple(json.loads(properties.get(PENDING, "[]")))
         if properties.get(PARAMETERS, self._parameters) != self._parameters:
-            return State(table, {}, tuple(sorted({*pending, *files_of_hours(table)})))
+            return State(table, {}, tuple(sorted({*pending, *files_by_hour(table)})))
         cursors = {key.removeprefix(CURSOR): value for key, value in properties.items() if key.startswith(CURSOR)}
         return State(table, cursors, pending)
 
@@ -131,10 +127,10 @@ class DerivedTable:
         cursors: Mapping[str, str],
         pending: Sequence[int],
     ) -> None:
-        before = files_of_hours(table)
+        before = files_by_hour(table)
         properties = {f"{CURSOR}{name}": value for name, value in cursors.items()}
         properties |= {PENDING: json.dumps(list(pending)), PARAMETERS: self._parameters}
-        transaction = Transaction(table)
+        transaction = SingleAttempt(table)
         # A snapshot even without files: only its requirement ties the new cursors to the ones that were read.
         with transaction.update_snapshot(
             snapshot_properties={HOURS: ",".join(map(str, sorted(replaced)))}
@@ -145,9 +141,7 @@ class DerivedTable:
             for data_file in staged:
                 overwrite.append_data_file(data_file)
         transaction.set_properties(properties)
-        # Not commit_transaction: it would try again by itself on a version that nobody compared.
-        requirements = (*transaction._requirements, AssertTableUUID(uuid=table.metadata.table_uuid))
-        table._do_commit(updates=transaction._updates, requirements=requirements)
+        apply_once(table, transaction)
 
     def _create(self) -> Table:
         schema = self._schema
@@ -195,45 +189,3 @@ class DerivedTable:
 def _kind(kind: object) -> str:
     """A type without field ids, which the catalog numbers itself."""
     return str(getattr(kind, "element_type", kind))
-
-
-def write_hour(table: Table, hour: int, pieces: Iterator[pa.Table], file_name: str) -> DataFile | None:
-    """One file with the pieces in their order; None when there are no rows."""
-    spec = table.spec()
-    key = PartitionKey([PartitionFieldValue(spec.fields[0], hour)], spec, table.schema())
-    path = table.location_provider().new_data_location(file_name, key)
-    output = table.io.new_output(path)
-    filled = (piece for piece in pieces if piece.num_rows)
-    first = next(filled, None)
-    if first is None:
-        return None
-    writer = FileFormatFactory.get(FileFormat.PARQUET).create_writer(output, table.schema(), table.properties)
-    with writer:
-        for piece in chain([first], filled):
-            writer.write(_fitted(piece, table))
-    return DataFile.from_args(
-        content=DataFileContent.DATA,
-        file_path=path,
-        file_format=FileFormat.PARQUET,
-        partition=key.partition,
-        file_size_in_bytes=len(output),
-        sort_order_id=None,
-        spec_id=spec.spec_id,
-        equality_ids=None,
-        key_metadata=None,
-        **writer.result().to_serialized_dict(),
-    )
-
-
-def _fitted(rows: pa.Table, table: Table) -> pa.Table:
-    """The rows with the table's columns in its order, field ids on them; a column that they lack is null."""
-    fields, columns = [], []
-    for field in schema_to_pyarrow(table.schema(), include_field_ids=True):
-        kind = pa.string() if pa.types.is_large_string(field.type) else field.type
-        fields.append(pa.field(field.name, kind, field.nullable, field.metadata))
-        if field.name not in rows.column_names:
-            columns.append(pa.chunked_array([pa.nulls(rows.num_rows, kind)]))
-        else:
-            column = rows[field.name]
-            columns.append(column if column.type == kind else pc.cast(column, kind))
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields))

@@ -16,6 +16,7 @@ from common import topics
 from common.cli.options import HomeOption
 from common.errors import ConfigError
 from common.settings import settings
+from common.times import parse_time, shown_time
 from producers.pacing import parse_speed
 from producers.replay.diff import COLUMNS, compare
 from producers.replay.engine import Judged, table_of
@@ -25,7 +26,7 @@ from producers.replay.outputs import KINDS, Lines, Output, file_outputs
 from producers.replay.overrides import config_with
 from producers.replay.places import signals_of, stored_inputs, stored_markers
 from producers.replay.progress import shown_progress
-from producers.replay.ranges import ALL, Range, parse_places, parse_time, shown_time
+from producers.replay.ranges import ALL, Range, parse_places
 from producers.replay.run import run
 from producers.replay.sources import Source, Stored, from_files
 from producers.replay.stored import empty_signals

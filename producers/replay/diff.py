@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common import schemas, topics
-from producers.replay.ranges import shown_time
+from common.times import shown_time
 
 COLUMNS = ("ts_event_ns", "level_id", "signal", "break_score_smooth", "config_hash")
 """What a comparison reads of levels.signals.v1."""

@@ -20,9 +20,10 @@ from common.config import EngineConfig
 from common.errors import ConfigError, ConflictError
 from common.recorded import END_NS, LogReader
 from common.registry import Registry
+from common.times import shown_time
 from common.topics import full_name
 from producers.replay.engine import Judged
-from producers.replay.ranges import Range, shown_time
+from producers.replay.ranges import Range
 
 PREFIX = "replay."
 WRITTEN = (topics.FEATURES, topics.SIGNALS, topics.OUTCOMES, topics.OPTIONS_FLOW)

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from common import schemas, topics
 from common.errors import ConfigError, InputError
+from common.times import shown_time
 from producers.replay.engine import Judged, table_of
-from producers.replay.ranges import shown_time
 
 KINDS: dict[str, str] = {
     "signals": topics.SIGNALS,

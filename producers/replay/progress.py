@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from producers.replay.ranges import shown_time
+from common.times import shown_time
 from producers.replay.sources import Source
 
 Told = Callable[[int, int], None]

@@ -10,9 +10,10 @@ from pathlib import Path
 from common.config import EngineConfig
 from common.errors import ConfigError, InputError
 from common.recorded import END_NS, LakeReader, LogReader, Piece, Recorded, interleave
+from common.times import shown_time
 from common.topics import full_name
 from producers.replay.engine import INPUTS, from_steps
-from producers.replay.ranges import ALL, Place, Range, shown_time
+from producers.replay.ranges import ALL, Place, Range
 from producers.stream import stamped_batches
 
 

@@ -14,9 +14,9 @@ from rich.table import Table
 from common import schemas, topics
 from common.config import EngineConfig
 from common.digest import SignalsDigest
+from common.times import shown_time
 from producers.replay.diff import Diff
 from producers.replay.engine import Judged, table_of
-from producers.replay.ranges import shown_time
 
 _SIGNALS = schemas.load(topics.SIGNALS)
 

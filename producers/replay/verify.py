@@ -19,12 +19,13 @@ from common.config import EngineConfig
 from common.errors import ConfigError
 from common.recorded import LakeReader, LogReader
 from common.settings import settings
+from common.times import shown_time
 from producers.replay.compare import Comparison, Difference
 from producers.replay.follow import Evidence, Markers, evidence_of, follow
 from producers.replay.overrides import config_with
 from producers.replay.places import LIVE, open_log, stored_markers
 from producers.replay.progress import Told, shown_progress
-from producers.replay.ranges import ALL, shown_time
+from producers.replay.ranges import ALL
 from producers.replay.sources import Source, Stored
 from producers.replay.stored import output_rows
 

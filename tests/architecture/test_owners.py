@@ -30,7 +30,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "requests": (),
     "urllib.request": ("infra.local", "common.registry"),
     "sqlite3": ("common.iceberg",),
-    "subprocess": ("infra.local", "common.cli"),
+    "subprocess": ("infra.local", "common.cli", "common.version"),
     "signal": ("common.telemetry", "infra.local"),
     "polygon": ("producers.massive",),
     "random": ("producers.simulator",),

@@ -13,8 +13,8 @@ from confluent_kafka import TopicPartition
 from common import iceberg, kafka, topics
 from common.digest import signals_digest
 from common.endpoints import Endpoints
+from common.times import parse_time
 from lakehouse.read import scan_signals
-from producers.replay.ranges import parse_time
 from tests.support.live_run import LiveRun, live_run, sample_files
 from tests.support.stack import environment
 

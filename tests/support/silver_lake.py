@@ -13,9 +13,9 @@ from pyiceberg.catalog import Catalog
 from common import iceberg, schemas, topics
 from common.config import load_config
 from lakehouse.commits import claim, commit_batch
-from lakehouse.silver.hours import files_of_hours, pieces_of_hour
+from lakehouse.files import write_hour
+from lakehouse.silver.hours import files_by_hour, pieces_of_hour
 from lakehouse.silver.pipeline import Closures, Derivation, derivations
-from lakehouse.silver.table import write_hour
 from lakehouse.store import IcebergStore
 from lakehouse.tables import HOUR_NS, ensure_table
 from tests.support.lake import PATIENCE, SOURCE, batch
@@ -115,7 +115,7 @@ def compact(catalog: Catalog, name: str) -> None:
     table = catalog.load_table(name)
     transaction = table.transaction()
     with transaction.update_snapshot().overwrite() as overwrite:
-        for hour, files in files_of_hours(table).items():
+        for hour, files in files_by_hour(table).items():
             for data_file in files:
                 overwrite.delete_data_file(data_file)
             whole = write_hour(table, hour, (rows for _, _, rows in pieces_of_hour(table, hour)), f"c-{hour}.parquet")

@@ -7,7 +7,8 @@ import pytest
 from common import topics
 from common.errors import ConfigError
 from common.sessions import cme_es_sessions
-from producers.replay.ranges import ALL, Place, Range, parse_places, parse_time, shown_time
+from common.times import parse_time, shown_time
+from producers.replay.ranges import ALL, Place, Range, parse_places
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from common import schemas, topics
 from common.digest import signals_digest
 from common.errors import BreakwaterError, InputError
 from common.settings import settings
+from common.times import parse_time
 from producers.replay import app
 from producers.replay.engine import Judged
-from producers.replay.ranges import parse_time
 from producers.replay.summary import Summary
 
 ES = settings().sample_data / "es"
