@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     catalog: str = Field(
         default="breakwater", description="Iceberg catalog name; its properties come the PyIceberg way."
     )
+    trino_url: str | None = Field(
+        default=None, description="Trino that packs files and merges manifests, http://host:port/catalog."
+    )
     databento_key: SecretStr | None = Field(default=None, description="Databento's API key.")
     databento_key_file: Path | None = Field(default=None, description="File that holds databento_key.")
     databento_dataset: str = Field(default="GLBX.MDP3", description="Databento's dataset of the futures.")

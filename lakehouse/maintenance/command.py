@@ -16,7 +16,9 @@ from rich.table import Table as RichTable
 from common import iceberg
 from common.cli.options import HomeOption
 from common.errors import BreakwaterError, InputError
+from common.settings import settings
 from common.telemetry import Health, configure_logging, get_logger, serve_health, stop_requested
+from lakehouse.maintenance.procedures import Trino
 from lakehouse.maintenance.upkeep import Bounds, Round, maintain, survey
 
 SERVICE = "maintenance"
@@ -51,6 +53,7 @@ def maintain_tables(
 
     Safe beside a running sink and any readers: rows and offsets stay as they are, tagged snapshots stay, and a file
     goes only when it has been found without a name for --orphan-hours (until then it is counted as waiting).
+    Where BREAKWATER_TRINO_URL names a Trino (http://host:port/catalog), it packs and merges.
     """
     bounds = Bounds(target * MIB, timedelta(days=snapshot_days), keep, timedelta(hours=orphan_hours))
     wanted = tuple(tables or ())
@@ -73,7 +76,13 @@ def _opened(wanted: Sequence[str]) -> list[Table]:
     return [table for table in found if table is not None]
 
 
+def _trino() -> Trino | None:
+    url = settings().trino_url
+    return None if url is None else Trino(url)
+
+
 def _round(wanted: Sequence[str], bounds: Bounds, *, dry_run: bool) -> list[Round]:
+    trino = _trino()
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -81,7 +90,7 @@ def _round(wanted: Sequence[str], bounds: Bounds, *, dry_run: bool) -> list[Roun
         done = []
         for table in _opened(wanted):
             bar.update(task, description=".".join(table.name()))
-            done.append(survey(table, bounds) if dry_run else maintain(table, bounds))
+            done.append(survey(table, bounds) if dry_run else maintain(table, bounds, trino))
     return done
 
 
@@ -110,6 +119,7 @@ def _change(before: int, after: int) -> str:
 def _serve(wanted: Sequence[str], bounds: Bounds, every_minutes: float) -> None:
     """Rounds until asked to stop; a table that fails is tried again in the next round, and health says so."""
     configure_logging(SERVICE)
+    trino = _trino()
     stop = stop_requested()
     health = Health()
     with serve_health(SERVICE, health):
@@ -117,7 +127,7 @@ def _serve(wanted: Sequence[str], bounds: Bounds, every_minutes: float) -> None:
             for table in _opened(wanted):
                 name = ".".join(table.name())
                 try:
-                    one = maintain(table, bounds)
+                    one = maintain(table, bounds, trino)
                 except (BreakwaterError, OSError) as error:
                     FAILURES.labels(name).inc()
                     health.set(name, False, str(error))

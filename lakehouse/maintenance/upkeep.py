@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from pyiceberg.table import Table
 
 from lakehouse.maintenance import compaction, expiry, manifests, orphans
+from lakehouse.maintenance.procedures import Trino
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +59,21 @@ def survey(table: Table, bounds: Bounds) -> Round:
     )
 
 
-def maintain(table: Table, bounds: Bounds) -> Round:
+def maintain(table: Table, bounds: Bounds, trino: Trino | None = None) -> Round:
     """Pack, merge manifests, expire, remove: in this order, so that each sees what the one before has left.
 
-    Raises UnavailableError when the catalog does not take a packing.
+    ``trino`` packs and merges where there is one. Raises UnavailableError when the catalog does not take a packing, or
+    Trino does not do it.
     """
     name = ".".join(table.name())
     files_before, manifests_before = _files(table), manifests.manifest_count(table)
-    packed = _pack(table, compaction.plan(table, target_bytes=bounds.target_bytes))
+    packed = _pack(table, bounds.target_bytes, trino)
     table.refresh()
     if manifests.manifest_count(table) >= manifests.MANY:
-        manifests.rewrite_manifests(table)
+        if trino is None:
+            manifests.rewrite_manifests(table)
+        else:
+            trino.merge_manifests(table)
         table.refresh()
     old = expiry.expirable(table, age=bounds.snapshot_age, kept=bounds.snapshots_kept)
     expired = len(old) if expiry.expire(table, old) else 0
@@ -90,8 +94,13 @@ def maintain(table: Table, bounds: Bounds) -> Round:
     )
 
 
-def _pack(table: Table, packings: Iterable[compaction.Packing]) -> int:
+def _pack(table: Table, target_bytes: int, trino: Trino | None) -> int:
     """Bytes of the files that were packed."""
+    packings = compaction.plan(table, target_bytes=target_bytes)
+    if trino is not None:
+        if packings:
+            trino.pack(table, round(compaction.SMALL * target_bytes))
+        return sum(packing.size_bytes for packing in packings)
     packed = 0
     for packing in packings:
         if compaction.pack(table, packing):
