@@ -17,6 +17,7 @@ from pyiceberg.io import load_file_io
 from pyiceberg.io.pyarrow import PyArrowFileIO
 
 from common import iceberg
+from common.endpoints import local_catalog
 from common.errors import InputError
 from common.settings import settings
 
@@ -67,10 +68,9 @@ def local() -> Meta:
 
 def shared() -> Meta:
     """The one beside the deployment's tables. Raises UnavailableError when the catalog cannot be opened."""
-    catalog = iceberg.open_catalog()
-    if catalog.properties.get("type") != "rest" and catalog.properties.get("uri", "").startswith("sqlite"):
+    if not (iceberg.configured() or local_catalog()):
         return local()
-    return _warehouse(catalog) or local()
+    return _warehouse(iceberg.open_catalog()) or local()
 
 
 def _warehouse(catalog: Catalog) -> Meta | None:

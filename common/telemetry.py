@@ -134,7 +134,13 @@ def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
 
 @contextmanager
 def serve_health(service: str, health: Health, **facts: Any) -> Iterator[str]:
-    """Serve health and metrics while the block runs; yields the base address. Extra ``facts`` go into the run file."""
+    """Serve health and metrics and keep the run's record while the block runs; yields the base address.
+
+    Extra ``facts`` go into the run file and the record.
+    """
+    # Imported here: it reads schemas and the catalog's configuration, which whoever only logs does not need.
+    from common import manifests
+
     server = ThreadingHTTPServer((settings().health_host, settings().health_port), _handler(health))
     server.daemon_threads = True
     url = f"http://{settings().health_host}:{server.server_address[1]}"
@@ -142,7 +148,8 @@ def serve_health(service: str, health: Health, **facts: Any) -> Iterator[str]:
     thread.start()
     write_run_file(service, health_url=url, **facts)
     try:
-        yield url
+        with manifests.run(service, facts, _stop.is_set):
+            yield url
     finally:
         server.shutdown()
         server.server_close()
