@@ -40,7 +40,7 @@ MAILBOX_RECORDS = 50_000
 """Messages that may wait between the client's thread and ours; then the client reads no more."""
 
 WAIT_S = 0.05
-CLOSE_S = 5.0
+CLOSE_S, SETTLE_S = 5.0, 0.05
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 30.0
 SOUND_S = 30.0
 """A connection that stood for so long, or brought something, was a good one: the next is made at once."""
@@ -145,6 +145,8 @@ class DatabentoFeed:
                     retry_error_callback=lambda _: None,
                 )(self._connection, loop, session, inbox)
         finally:
+            # What was closed last is closed by the loop.
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(SETTLE_S), loop).result()
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
@@ -154,7 +156,7 @@ class DatabentoFeed:
         error = context.get("exception")
         if isinstance(error, databento_dbn.DBNError):
             self._damage = error
-        else:
+        elif not isinstance(error, BentoError):
             loop.default_exception_handler(context)
 
     def _connection(self, loop: asyncio.AbstractEventLoop, session: Session, inbox: Inbox) -> bool:

@@ -66,8 +66,10 @@ class Subscription:
 class _Topic:
     """Where one topic stands, ns since the epoch. ``gap_begin_ns``: not covered from there on, as far as is known.
 
-    ``floor_ns``: what a replay of everything holds from before is in the log already. ``handed``, ``seen``: of a topic
-    that is always replayed whole, how often each record was handed over, and came in this session.
+    ``floor_ns``: what a replay of everything holds from before is in the log already. ``after_gap``: hash and time of
+    the first record after the last gap; ``waits``: a replay has not come to it yet, and what is inside the gap stays
+    out of the topic, whose records would no longer be in order. ``handed``, ``seen``: of a topic that is always
+    replayed whole, how often each record was handed over, and came in this session.
     """
 
     schema: str
@@ -75,6 +77,8 @@ class _Topic:
     gap_begin_ns: int | None = None
     floor_ns: int = 0
     catching_up: bool = False
+    after_gap: tuple[int, int] | None = None
+    waits: bool = False
     handed: Tally[int] = field(default_factory=Tally)
     seen: Tally[int] = field(default_factory=Tally)
 
@@ -100,6 +104,7 @@ class Session:
         self._asks_from = False
         self._fruitless = 0
         self._progress = False
+        self._begun_ns = 0
         self._clock_ns = 0
         self._said_ns = 0
         self._heard_ns = 0
@@ -119,16 +124,19 @@ class Session:
         for name, topic in self._topics.items():
             topic.gap_begin_ns, topic.floor_ns = None, 0
             topic.seen.clear()
-            start_ns: int | None = max(topic.last_ns - OVERLAP_NS, 1)
+            # A connection may break before it has brought the first record.
+            since_ns = topic.last_ns or self._begun_ns
+            start_ns = max(since_ns - OVERLAP_NS, 0) or None
+            if since_ns and (self._replay_refused or gives_up):
+                topic.gap_begin_ns = since_ns
             if name in WHOLE:
                 start_ns = 0
-            elif topic.last_ns == 0:
-                start_ns = None
             elif gives_up:
-                start_ns, topic.gap_begin_ns = None, topic.last_ns
-            elif self._replay_refused:
-                start_ns, topic.gap_begin_ns, topic.floor_ns = 0, topic.last_ns, topic.last_ns - OVERLAP_NS
+                start_ns = None
+            elif self._replay_refused and since_ns:
+                start_ns, topic.floor_ns = 0, since_ns - OVERLAP_NS
             topic.catching_up = start_ns is not None
+            topic.waits = topic.after_gap is not None and start_ns is not None and start_ns <= topic.after_gap[1]
             self._replays += start_ns is not None
             asked.append(Subscription(topic.schema, start_ns))
         self._replay_refused = False
@@ -138,6 +146,7 @@ class Session:
     def opened(self, ts_ns: int) -> list[Arrival]:
         """The session has begun, by the vendor's clock at ``ts_ns``."""
         self._is_open, self._progress = True, False
+        self._begun_ns = self._begun_ns or ts_ns
         self._clock_ns = max(self._clock_ns, ts_ns)
         behind = tuple(name for name, topic in self._topics.items() if topic.catching_up)
         ahead = tuple(name for name, topic in self._topics.items() if not topic.catching_up)
@@ -192,10 +201,9 @@ class Session:
         topic = self._topics[name]
         records = np.frombuffer(b"".join(raws), LAYOUTS[topic.schema].dtype)
         self._clock_ns = max(self._clock_ns, int(records["ts_recv"].max()))
-        if topic.floor_ns:
-            if int(records["ts_event"][0]) <= topic.last_ns:
-                topic.gap_begin_ns = None
-            records = records[records["ts_event"] >= topic.floor_ns]
+        if topic.catching_up and int(records["ts_event"][0]) <= topic.last_ns:
+            topic.gap_begin_ns = None
+        records = records[records["ts_event"] >= topic.floor_ns]
         while len(records):
             bad = len(records)
             try:
@@ -211,11 +219,17 @@ class Session:
             return
         topic = self._topics[name]
         parsed = parse(topic.schema, records, self._symbols, self._source)
-        if topic.gap_begin_ns is not None:
-            out.append(Gap((name,), topic.gap_begin_ns, int(records["ts_event"][0])))
-            topic.gap_begin_ns = None
-        newest_ns = int(records["ts_event"].max())
         batch, hashes = parsed.batch, parsed.hashes
+        if topic.waits:
+            begin = self._end_of_gap(topic, hashes, records["ts_event"])
+            batch, hashes, records = batch.slice(begin, batch.length), hashes[begin:], records[begin:]
+            if len(records) == 0:
+                return
+        if topic.gap_begin_ns is not None:
+            end_ns = int(records["ts_event"][0])
+            out.append(Gap((name,), topic.gap_begin_ns, end_ns))
+            topic.gap_begin_ns, topic.after_gap = None, (int(hashes[0]), end_ns)
+        newest_ns = int(records["ts_event"].max())
         if name in WHOLE:
             new = np.flatnonzero([self._is_new(topic, key) for key in hashes.tolist()])
             batch, hashes = batch.take(new), hashes[new]
@@ -223,6 +237,15 @@ class Session:
         topic.last_ns = max(topic.last_ns, newest_ns)
         if batch.length:
             out.append(Records(batch, hashes, received_s))
+
+    @staticmethod
+    def _end_of_gap(topic: _Topic, hashes: NDArray[np.uint64], times_ns: NDArray[np.uint64]) -> int:
+        """Index of the first record of a replay that is not from inside the last gap."""
+        assert topic.after_gap is not None
+        key, end_ns = topic.after_gap
+        behind = np.flatnonzero((hashes == np.uint64(key)) | (times_ns > end_ns))
+        topic.waits = len(behind) == 0
+        return len(hashes) if topic.waits else int(behind[0])
 
     @staticmethod
     def _is_new(topic: _Topic, key: int) -> bool:

@@ -125,6 +125,12 @@ class LiveGateway:
             self._sessions.append(session)
             threading.Thread(target=session.serve, name=f"session-{number}", daemon=True).start()
 
+    @property
+    def ended(self) -> bool:
+        """Everything has been published."""
+        with self._lock:
+            return self._ended
+
     # The market's clock
 
     def now_ns(self) -> int:
