@@ -1,56 +1,98 @@
-"""SQL over the tables with DuckDB, as they stand when the query starts.
+"""SQL over the tables with DuckDB: committed rows, and where asked for the topics' records that no commit holds yet.
 
-Each table that the query mentions is read through PyIceberg and given to DuckDB under its own name
-(``bronze.futures_mbp10``), with only the columns the query names; others are not touched.
+Each table that the query mentions is one version of it, opened when the query starts, under its own name
+(``bronze.futures_mbp10``). DuckDB reads its files itself, the columns and the times it needs; see
+:mod:`lakehouse.arrow_dataset`. Tables that a topic fills (Bronze, and the levels' ones of Gold) go on with that
+topic's tail; see :mod:`lakehouse.tail`. Tables that are computed from others (Silver, the training tables) have what
+was computed.
 """
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from enum import StrEnum
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
 
 import duckdb
-import orjson
 import pyarrow as pa
-import pyarrow.csv
-import typer
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
+from pyiceberg.table import Table
 
 from common import iceberg
-from common.cli.options import HomeOption
-from common.errors import BreakwaterError, InputError
+from common.errors import BreakwaterError, InputError, UnavailableError
+from lakehouse import arrow_dataset
+from lakehouse.store import IcebergStore
+from lakehouse.tables import TOPIC_PROPERTY
+from lakehouse.tail import Tails
 
 QUERIES = Path(__file__).resolve().parent / "queries"
-LONGEST_TABLE = 200
-"""Rows that the table format shows; csv and json give all."""
+MEMORY = "2GB"
+"""What DuckDB may hold before it uses its temporary folder."""
 
-_UNNAMED = {"columns", "describe", "summarize", "natural", "table"}
-"""Words of DuckDB's SQL that stand for columns without naming them."""
-
-
-class Format(StrEnum):
-    """How the answer is printed."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
+_SHOW_TABLES = re.compile(r"^\s*show\s+(all\s+)?tables\s*;?\s*$", re.IGNORECASE)
+_LISTING = (
+    "SELECT table_schema || '.' || table_name AS table_name FROM information_schema.tables"
+    " WHERE table_schema <> 'main' ORDER BY ALL"
+)
+_CATALOGS = re.compile(r"\b(information_schema|duckdb_\w+|pragma|show)\b", re.IGNORECASE)
+"""Words of a query that asks which tables and columns there are."""
 
 
-def run(sql: str) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """A state of the tables in the past: a snapshot of the one table that is asked, a tag, or a time. One of them."""
+
+    snapshot_id: int | None = None
+    tag: str | None = None
+    time: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if sum(value is not None for value in (self.snapshot_id, self.tag, self.time)) != 1:
+            raise InputError("give one of snapshot, tag and time")
+
+    def find(self, name: str, table: Table) -> int:
+        """The table's snapshot. Raises InputError when it has none such."""
+        if self.snapshot_id is not None:
+            found, what = table.snapshot_by_id(self.snapshot_id), f"snapshot {self.snapshot_id}"
+        elif self.tag is not None:
+            found, what = table.snapshot_by_name(self.tag), f"tag {self.tag!r}"
+        else:
+            time = self.time or datetime.min.replace(tzinfo=UTC)
+            time = time if time.tzinfo else time.replace(tzinfo=UTC)
+            found, what = table.snapshot_as_of_timestamp(int(time.timestamp() * 1000)), f"snapshot of {time}"
+        if found is None:
+            raise InputError(f"table {name} has no {what}", hint=_history(table))
+        return found.snapshot_id
+
+
+def _history(table: Table) -> str:
+    kept = table.metadata.snapshots
+    if not kept:
+        return "It has no snapshot at all."
+    first, last = (datetime.fromtimestamp(s.timestamp_ms / 1000, UTC).isoformat() for s in (kept[0], kept[-1]))
+    tags = ", ".join(sorted(name for name in table.metadata.refs if name != "main")) or "none"
+    return f"It keeps {len(kept)} snapshots, from {first} to {last}; tags: {tags}."
+
+
+def run(
+    sql: str,
+    *,
+    as_of: AsOf | None = None,
+    tail: bool | None = False,
+    note: Callable[[str], None] = lambda _: None,
+) -> pa.Table:
     """The answer as Arrow.
 
-    Raises InputError for a table that does not exist (naming those that do) and for SQL that DuckDB refuses.
+    ``tail``: with the records that are not committed yet; None: where they can be had, else ``note`` is told why not.
+    A past state has none. Raises InputError for a table that does not exist (naming those that do) and for SQL that
+    DuckDB refuses; with ``tail`` true also what `lakehouse.tail` raises.
     """
-    with _connection(sql) as connection:
+    with _connection(sql, as_of, False if as_of else tail, note) as connection:
         try:
-            relation = connection.sql(sql)
+            relation = connection.sql(_LISTING if _SHOW_TABLES.match(sql) else sql)
             return pa.table({}) if relation is None else relation.to_arrow_table()
         except duckdb.Error as error:
             raise InputError(f"the query cannot be run: {error}", hint=_hint()) from error
@@ -59,7 +101,7 @@ def run(sql: str) -> pa.Table:
 def stored(name: str) -> str:
     """The SQL of ``queries/<name>.sql``. Raises InputError that names the ones there are."""
     path = QUERIES / f"{name.removesuffix('.sql')}.sql"
-    if not path.is_file():
+    if path.parent != QUERIES or not path.is_file():
         raise InputError(f"there is no query named {name!r}", hint=f"The queries are: {', '.join(names())}")
     return path.read_text(encoding="utf-8")
 
@@ -69,92 +111,91 @@ def names() -> list[str]:
     return sorted(path.stem for path in QUERIES.glob("*.sql"))
 
 
+def question(name: str) -> str:
+    """What a stored query asks: its first line."""
+    return stored(name).partition("\n")[0].removeprefix("--").strip()
+
+
 @contextmanager
-def _connection(sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    with closing(duckdb.connect(":memory:")) as connection:
+def _connection(
+    sql: str, as_of: AsOf | None, tail: bool | None, note: Callable[[str], None]
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    known = iceberg.table_names()
+    asked = mentioned(sql, known)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="breakwater-query-")))
+        connection = stack.enter_context(closing(duckdb.connect(":memory:")))
         connection.execute("SET TimeZone = 'UTC'")
-        for name in iceberg.table_names():
-            namespace, _, table = name.rpartition(".")
-            connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{namespace}"')
-            if not re.search(rf"\b{re.escape(table)}\b", sql, re.IGNORECASE):
-                continue
-            connection.register(f"arrow_{table}", iceberg.scan(name, columns=_mentioned(name, sql)))
-            connection.execute(f'CREATE VIEW "{namespace}"."{table}" AS SELECT * FROM arrow_{table}')  # noqa: S608
+        connection.execute(f"SET memory_limit = '{MEMORY}'")
+        connection.execute(f"SET temp_directory = '{folder}'")
+        for schema in dict.fromkeys(name.partition(".")[0] for name in known):
+            connection.execute(f'CREATE SCHEMA "{schema}"')
+        tables = {name: IcebergStore(iceberg.open_catalog(), name, _topic(name)) for name in asked}
+        standings = {name: store.load() for name, store in tables.items()}
+        tails = _tails(folder, tail, note) if asked else None
+        if tails is not None:
+            stack.callback(tails.close)
+        for name, standing in standings.items():
+            table: Table = standing.version
+            rows = arrow_dataset.dataset(table, None if as_of is None else as_of.find(name, table))
+            parts = [rows]
+            if tails is not None and (topic := table.properties.get(TOPIC_PROPERTY)):
+                try:
+                    rest = tails.read(name, topic, standing, rows.schema)
+                    parts += [] if rest is None else [rest]
+                except BreakwaterError as error:
+                    if tail:
+                        raise
+                    note(f"{name} without its topic's tail: {error}")
+            _view(connection, name, parts)
+        if _CATALOGS.search(sql):
+            for name in known:
+                if name not in asked and (found := iceberg.load_table(name)) is not None:
+                    _view(connection, name, [arrow_dataset.arrow_schema(found.schema()).empty_table()])
         yield connection
 
 
-def _mentioned(name: str, sql: str) -> list[str] | None:
-    """The table's columns that the query names; None (all of them) when it may mean others too."""
-    table = iceberg.load_table(name)
-    words = [word.lower() for word in re.findall(r"\w+", sql)]
-    star = re.search(r"(?<!\()\*", sql) or words.count("from") > words.count("select")
-    if table is None or star or not _UNNAMED.isdisjoint(words):
+def _view(connection: duckdb.DuckDBPyConnection, name: str, parts: Sequence[object]) -> None:
+    """The parts' rows under the table's name."""
+    schema, _, table = name.partition(".")
+    sources = []
+    for number, part in enumerate(parts):
+        sources.append(f'"{schema}_{table}_{number}"')
+        connection.register(sources[-1].strip('"'), part)
+    rows = " UNION ALL ".join(f"SELECT * FROM {source}" for source in sources)  # noqa: S608 - names of ours
+    connection.execute(f'CREATE VIEW "{schema}"."{table}" AS {rows}')
+
+
+def _tails(folder: Path, tail: bool | None, note: Callable[[str], None]) -> Tails | None:
+    if tail is False:
         return None
-    chosen = [field.name for field in table.schema().fields if field.name.lower() in words]
-    return chosen or ["ts_event_ns"]
+    try:
+        return Tails(folder)
+    except UnavailableError as error:
+        if tail:
+            raise
+        note(f"committed rows alone: {error}")
+        return None
+
+
+def mentioned(sql: str, known: Sequence[str]) -> list[str]:
+    """The tables that the query may read: by their full name, or by the bare one with no known namespace before it."""
+    namespaces = {name.partition(".")[0] for name in known}
+    out = []
+    for name in known:
+        namespace, _, table = name.partition(".")
+        before = re.findall(rf'(?:"?(\w+)"?\s*\.\s*)?"?\b{re.escape(table)}\b', sql, re.IGNORECASE)
+        if any(word.lower() == namespace or word.lower() not in namespaces for word in before):
+            out.append(name)
+    return out
+
+
+def _topic(name: str) -> str:
+    """The full name of the topic that fills the table; empty when none does."""
+    table = iceberg.load_table(name)
+    return "" if table is None else table.properties.get(TOPIC_PROPERTY, "")
 
 
 def _hint() -> str:
     known = ", ".join(iceberg.table_names())
     return f"The tables are: {known}" if known else "No table exists yet: run ./breakwater demo first."
-
-
-def _print(answer: pa.Table, form: Format) -> None:
-    if form is Format.CSV:
-        pyarrow.csv.write_csv(answer, sys.stdout.buffer)
-    elif form is Format.JSON:
-        sys.stdout.write(orjson.dumps(answer.to_pylist(), option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
-    else:
-        console = Console()
-        rows = [
-            {name: _text(value) for name, value in row.items()} for row in answer.slice(0, LONGEST_TABLE).to_pylist()
-        ]
-        widths = [max(len(name), *(len(row[name]) for row in rows), 0) for name in answer.column_names]
-        if sum(widths) + 3 * len(widths) <= console.width:
-            console.print(_across(answer.schema, rows))
-        else:
-            for number, row in enumerate(rows, start=1):
-                console.print(_down(number, row))
-        cut = f", the first {LONGEST_TABLE} shown" if answer.num_rows > LONGEST_TABLE else ""
-        console.print(f"[dim]{answer.num_rows} rows{cut}[/dim]")
-
-
-def _across(schema: pa.Schema, rows: Sequence[Mapping[str, str]]) -> RichTable:
-    """A line per row."""
-    shown = RichTable(show_edge=False, header_style="bold")
-    for field in schema:
-        number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-        shown.add_column(field.name, justify="right" if number else "left")
-    for row in rows:
-        shown.add_row(*row.values())
-    return shown
-
-
-def _down(number: int, row: Mapping[str, str]) -> RichTable:
-    """A line per column, for rows that are wider than the terminal."""
-    shown = RichTable(show_edge=False, show_header=False, box=None, title=f"row {number}", title_justify="left")
-    for name, text in row.items():
-        shown.add_row(f"[bold]{name}[/bold]", Text(text))
-    return shown
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "·"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def query(
-    sql: Annotated[str | None, typer.Argument(help='SQL, e.g. "SELECT count(*) FROM bronze.futures_mbp10".')] = None,
-    file: Annotated[str | None, typer.Option(help=f"A stored query: {', '.join(names())}.")] = None,
-    form: Annotated[Format, typer.Option("--format", help="How the answer is printed.")] = Format.TABLE,
-    home: HomeOption = None,
-) -> None:
-    """Ask the Iceberg tables in SQL (DuckDB)."""
-    try:
-        if (sql is None) == (file is None):
-            raise InputError("give either SQL or --file NAME", hint=f"The stored queries are: {', '.join(names())}")
-        _print(run(sql if sql is not None else stored(str(file))), form)
-    except BreakwaterError as error:
-        sys.stderr.write(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
-        raise typer.Exit(1) from error

@@ -42,7 +42,7 @@ WAIT_S = 0.25
 REMIND_S = 5.0
 LAG_EVERY_S = 1.0
 
-_SNAP_TOPICS = (topics.FEATURES, topics.SIGNALS)
+SNAP_TOPICS = (topics.FEATURES, topics.SIGNALS)
 """Their partitions hold snaps in the order (ts_event_ns, snap_row); a crash upstream may send rows again."""
 
 FRESH_S = 1.0
@@ -115,7 +115,7 @@ class Sinks:
                 dead_letters=letters,
                 source=partial(self._source, admin, name),
                 owner=self._owner,
-                repeats=topic in _SNAP_TOPICS,
+                repeats=topic in SNAP_TOPICS,
                 patience=Patience(self._pause, partial(self._failed, iceberg.TABLES[topic])),
                 room=room,
                 limits=limits(topic),

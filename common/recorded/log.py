@@ -119,6 +119,14 @@ class LogReader:
         finally:
             client.close()
 
+    def messages(self, topic: str, begin: int, end: int) -> Iterator[list[Any]]:
+        """The messages with begin <= offset < end as they arrive, a list of some at a time."""
+        client = self._make(enable_partition_eof=True, queued_max_messages_kbytes=32_768)
+        try:
+            yield from self._messages(topic, begin, end, client, PIECE_RECORDS)
+        finally:
+            client.close()
+
     def _prober(self) -> Any:
         if self._probe is None:
             self._probe = self._make(enable_partition_eof=True, queued_max_messages_kbytes=4_096)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
@@ -8,15 +9,16 @@ from pyiceberg.catalog import Catalog
 from typer.testing import CliRunner
 
 from common import iceberg, schemas
-from common.errors import InputError
-from lakehouse import query, read
+from common.errors import InputError, UnavailableError
+from lakehouse import ask, query, read
 from lakehouse.commits import claim, commit_batch
 from lakehouse.store import IcebergStore
 from lakehouse.tables import ensure_table
-from tests.support.lake import PATIENCE, SOURCE, TABLE, TOPIC, batch
+from tests.support.lake import PATIENCE, SOURCE, START_NS, TABLE, TOPIC, batch
+from tests.support.stack import environment
 
 app = typer.Typer()
-app.command()(query.query)
+app.command()(ask.query)
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +65,62 @@ def test_a_query_that_cannot_run_names_the_tables(sql: str) -> None:
     assert caught.value.hint is not None and "bronze.futures_mbp10" in caught.value.hint
 
 
+def test_the_tables_are_listed_by_their_full_names() -> None:
+    assert query.run("SHOW TABLES")["table_name"].to_pylist() == sorted(iceberg.TABLES.values())
+    columns = query.run(f"DESCRIBE {TABLE}")["column_name"].to_pylist()
+    found = iceberg.load_table(TABLE)
+    assert found is not None and columns == list(found.schema().column_names)
+    assert query.run("SELECT count(*) AS n FROM information_schema.columns WHERE table_name = 'levels_signals'")[
+        "n"
+    ].to_pylist() > [50]
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("SELECT 1 FROM bronze.a", ["bronze.a"]),
+        ('SELECT 1 FROM "silver"."a" JOIN gold.b', ["silver.a", "gold.b"]),
+        ("SELECT a.x FROM silver.a AS a", ["bronze.a", "silver.a"]),
+        ("SELECT ab FROM c", []),
+    ],
+)
+def test_only_tables_that_the_query_may_mean_are_opened(sql: str, tables: list[str]) -> None:
+    assert query.mentioned(sql, ["bronze.a", "silver.a", "gold.b"]) == tables
+
+
+def test_a_table_may_be_read_twice_in_one_query() -> None:
+    sql = f"SELECT count(*) AS n FROM {TABLE} a JOIN {TABLE} b USING (_offset)"
+    assert query.run(sql).to_pylist() == [{"n": 10}]
+
+
+def test_files_outside_of_the_asked_time_are_not_read(catalog: Catalog) -> None:
+    before = set(_files())
+    commit_batch(IcebergStore(catalog, TABLE, TOPIC), batch(10, 20), PATIENCE)
+    (added,) = set(_files()) - before
+    Path(added.removeprefix("file://")).unlink()
+    ten = START_NS + 10 * 1_000_000_000
+    sql = f"SELECT count(*) AS n FROM {TABLE} WHERE ts_event_ns"
+    assert query.run(f"{sql} < {ten}").to_pylist() == [{"n": 10}]
+    with pytest.raises(InputError):
+        query.run(f"{sql} >= {ten} AND size > 0")
+
+
+def _files() -> list[str]:
+    table = iceberg.load_table(TABLE)
+    assert table is not None
+    return [task.file.file_path for task in table.scan().plan_files()]
+
+
+def test_without_a_broker_a_query_has_the_committed_rows_and_says_so() -> None:
+    notes: list[str] = []
+    sql = f"SELECT count(*) AS n FROM {TABLE}"
+    with environment(BREAKWATER_KAFKA_BOOTSTRAP=None, BREAKWATER_REGISTRY_URL=None):
+        assert query.run(sql, tail=None, note=notes.append).to_pylist() == [{"n": 10}]
+        assert notes and "committed rows alone" in notes[0]
+        with pytest.raises(UnavailableError):
+            query.run(sql, tail=True)
+
+
 def test_an_unknown_stored_query_names_the_known_ones() -> None:
     with pytest.raises(InputError) as caught:
         query.stored("nothing")
@@ -75,13 +133,22 @@ def test_the_command_prints_json_csv_and_a_table() -> None:
     assert json.loads(as_json.stdout)[1] == {"_offset": 1, "ts_event": "2023-12-25T10:26:41+00:00"}
     as_csv = CliRunner().invoke(app, [sql, "--format", "csv"])
     assert as_csv.stdout.splitlines()[0] == '"_offset","ts_event"' and len(as_csv.stdout.splitlines()) == 3
-    as_table = CliRunner().invoke(app, ["--file", "volume_by_price"])
+    as_table = CliRunner().invoke(app, ["@volume_by_price"])
     assert "4800.25" in as_table.stdout and "1 rows" in as_table.stdout
 
 
 def test_the_command_fails_with_a_hint() -> None:
     result = CliRunner().invoke(app, [])
     assert result.exit_code == 1 and "hint: The stored queries are" in result.output
+    two_pasts = CliRunner().invoke(app, ["SELECT 1", "--tag", "a", "--at-snapshot", "1"])
+    assert two_pasts.exit_code == 1 and "one of snapshot, tag and time" in two_pasts.output
+    assert CliRunner().invoke(app, ["SELECT 1", "--tag", "a", "--tail"]).exit_code == 1
+
+
+def test_the_command_lists_the_stored_queries_with_their_questions() -> None:
+    listed = json.loads(CliRunner().invoke(app, ["--list", "--format", "json"]).stdout)
+    assert [row["name"] for row in listed] == query.names()
+    assert all(row["question"].endswith(("?", ".")) for row in listed)
 
 
 def test_rows_are_counted_by_reading_the_table() -> None:
