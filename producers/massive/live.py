@@ -86,6 +86,20 @@ class MassiveFeed:
         )
         self._chain_wanted: dict[str, Any] | None = None
 
+    @classmethod
+    def from_settings(cls) -> MassiveFeed:
+        """The feed that the settings and the engine's configuration describe. Raises ConfigError, without a key too."""
+        chosen = settings()
+        options = MassiveOptions(
+            key=secret("massive_key"),
+            stocks_url=chosen.massive_stocks_url,
+            options_url=chosen.massive_options_url,
+            rest_url=chosen.massive_rest_url,
+            chain_interval_s=chosen.massive_chain_interval_s,
+            capture=chosen.massive_capture,
+        )
+        return cls(options, load_config())
+
     def stop(self) -> None:
         """Ask `run` to return soon; from any thread, more than once."""
         self._stop.set()
@@ -271,20 +285,6 @@ class _Sockets:
             # the client leaves its connections' ends to the garbage collector; the loop may not end before them
             if rest := asyncio.all_tasks() - {asyncio.current_task()}:
                 await asyncio.wait(rest, timeout=CLOSE_S)
-
-
-def from_settings() -> MassiveFeed:
-    """The feed that the settings and the engine's configuration describe. Raises ConfigError, without a key too."""
-    chosen = settings()
-    options = MassiveOptions(
-        key=secret("massive_key"),
-        stocks_url=chosen.massive_stocks_url,
-        options_url=chosen.massive_options_url,
-        rest_url=chosen.massive_rest_url,
-        chain_interval_s=chosen.massive_chain_interval_s,
-        capture=chosen.massive_capture,
-    )
-    return MassiveFeed(options, load_config())
 
 
 def _record(capture: BinaryIO | None, frames: list[Frame]) -> None:

@@ -68,10 +68,15 @@ class Frame:
 
 @dataclass(slots=True)
 class _Coverage:
-    """Which of a channel's time was received. ``begins_ns``: per topic, since when nothing certainly was (0: never)."""
+    """Which of a channel's time was received. ``begins_ns``: per topic, since when nothing certainly was (0: never).
+
+    ``opened_ns``: when the first connection stood, by our clock; ``was_lost``: whether one was lost since.
+    """
 
     topics: tuple[str, ...]
     begins_ns: dict[str, int]
+    opened_ns: int = 0
+    was_lost: bool = False
     is_open: bool = False
     is_covered: bool = False
     newest_ns: int = 0
@@ -118,6 +123,7 @@ class Session:
         """The channel's connection stands and asks for what is desired. The chain needs no subscriptions."""
         coverage = self._channels[channel]
         coverage.is_open = True
+        coverage.opened_ns = coverage.opened_ns or now_ns
         coverage.subscriptions.opened(now_ns)
         return self._cover(coverage, now_ns)
 
@@ -133,6 +139,7 @@ class Session:
             out.append(Connection(coverage.topics, "DISCONNECTED", self._clock.at(now_ns)))
             coverage.begins_ns = dict.fromkeys(coverage.topics, max(coverage.newest_ns - DISORDER_NS, 0))
         coverage.is_open = coverage.is_covered = False
+        coverage.was_lost = True
         return out
 
     def received(self, frames: Sequence[Frame], now_ns: int) -> list[Arrival]:
@@ -178,6 +185,10 @@ class Session:
     def _begin_covering(self, coverage: _Coverage, now_ns: int) -> list[Arrival]:
         vendor_ns = self._clock.at(now_ns)
         out: list[Arrival] = []
+        if coverage.was_lost:
+            # a connection before this one was subscribed, but never said so
+            asked_ns = vendor_ns - (now_ns - coverage.opened_ns) - DISORDER_NS
+            coverage.begins_ns = {topic: begin_ns or asked_ns for topic, begin_ns in coverage.begins_ns.items()}
         for begin_ns in sorted({begin_ns for begin_ns in coverage.begins_ns.values() if begin_ns}):
             topics = tuple(topic for topic in coverage.topics if coverage.begins_ns[topic] == begin_ns)
             # a poll of the whole state misses nothing while it is not answered

@@ -137,15 +137,15 @@ class Channel:
         self.subscribed = set()
         return status("connected", "Connected Successfully")
 
-    def disconnect(self) -> None:
-        """The connection is gone, and with it what it was subscribed to and what waited to be sent."""
+    def disconnect(self) -> list[bytes]:
+        """The connection is gone, and with it what it was subscribed to; returns the frames that waited to be sent."""
         self.connected = self.authenticated = False
         self.subscribed = set()
-        self._stalled.clear()
-        self._stalled_until_s = 0.0
+        waiting, self._stalled, self._stalled_until_s = self._stalled, [], 0.0
         for message in self._reordering:
             self.ledger.add("missed", self.name, message)
         self._reordering, self._reorder = [], 0
+        return waiting
 
     def control(self, text: str | bytes) -> list[bytes]:
         """The answers to what the client sends."""
