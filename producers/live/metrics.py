@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-RECEIVED = Counter("breakwater_live_received_total", "Records that a feed handed over.", ["topic"])
+RECEIVED = Counter("breakwater_live_received_total", "Records and bad messages that a feed handed over.", ["topic"])
 STORED = Counter("breakwater_live_stored_total", "Records acknowledged by the broker.", ["topic"])
-DUPLICATES = Counter("breakwater_live_duplicates_total", "Records dropped because they were there already.", ["topic"])
+DUPLICATES = Counter("breakwater_live_duplicates_total", "Records and bad messages that were there already.", ["topic"])
 LATE = Counter("breakwater_live_late_total", "Records pushed forward to keep a partition's order.", ["topic"])
 GAPS = Counter("breakwater_live_gaps_total", "Intervals that were lost with a connection.", ["topic"])
 DEAD = Counter("breakwater_live_dead_letters_total", "Messages that could not be used.", ["topic"])

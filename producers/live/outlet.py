@@ -18,14 +18,18 @@ from producers.sender import Sender, Target
 from producers.spool import Frame, Place, Spool
 from producers.spool.frames import SHARED
 
-WINDOW_RECORDS = 20_000
-"""Records that may wait in the client for acknowledgements."""
-
-MEMORY_RECORDS = 50_000
-"""Unsent records that are kept in memory; beyond them the disk is read again."""
-
 AWAY_S = 1.0
 """Without any acknowledgement for so long, while some are due, the broker is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """``sent_records`` may wait in the client for acknowledgements; ``kept_records`` that were not sent are kept in
+    memory, and beyond them the disk is read again.
+    """
+
+    sent_records: int = 20_000
+    kept_records: int = 50_000
 
 
 @dataclass(slots=True)
@@ -61,9 +65,11 @@ class Outlet:
         stamped: Mapping[str, int],
         spool: Spool,
         is_known: Callable[[bytes], bool],
+        window: Window | None = None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool = spool
+        self._window = window or Window()
         self._clock_s = clock_s
         self._sender = Sender(producer, target, logged, self._wait)
         self._acknowledged = dict(logged)
@@ -107,7 +113,7 @@ class Outlet:
         if topic in self._stamped:
             self._stamped[topic] += len(values)
         frame = Frame(topic, first, values, received_s)
-        if self._unread is None and self._ready_records + len(values) > MEMORY_RECORDS:
+        if self._unread is None and self._ready_records + len(values) > self._window.kept_records:
             self._unread = self._spool.end
         sequence = self._spool.append(frame)
         if self._unread is None:
@@ -122,7 +128,7 @@ class Outlet:
 
     def serve(self, timeout_s: float) -> None:
         """Send what there is room for, and take acknowledgements. Raises UnavailableError, ConflictError."""
-        while self._in_flight < WINDOW_RECORDS and (found := self._next()) is not None:
+        while self._in_flight < self._window.sent_records and (found := self._next()) is not None:
             self._send(*found)
         self._poll(timeout_s)
         self._send_beats()

@@ -121,6 +121,7 @@ class Pump:
             self._outlet.beat({**said, "ts_event_ns": connection.ts_ns})
 
     def _bad(self, bad: Bad) -> None:
+        metrics.RECEIVED.labels(bad.topic).inc()
         letter = Letter(self._now_ns, bad.topic, self._target.source, bad.place, bad.error, bad.value)
         if not self._letters.add(letter):
             metrics.DUPLICATES.labels(bad.topic).inc()
