@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -81,7 +82,7 @@ def _print(answer: pa.Table, form: Format) -> None:
     if form is Format.CSV:
         pyarrow.csv.write_csv(answer, sys.stdout.buffer)
     elif form is Format.JSON:
-        sys.stdout.write(orjson.dumps(answer.to_pylist(), option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+        sys.stdout.write(orjson.dumps(answer.to_pylist(), option=orjson.OPT_INDENT_2, default=_plain).decode() + "\n")
     else:
         console = Console()
         rows = [
@@ -114,6 +115,11 @@ def _down(number: int, row: Mapping[str, str]) -> RichTable:
     for name, text in row.items():
         shown.add_row(f"[bold]{name}[/bold]", Text(text))
     return shown
+
+
+def _plain(value: Any) -> Any:
+    """DuckDB's sums of integers are decimals."""
+    return int(value) if isinstance(value, Decimal) and value == int(value) else str(value)
 
 
 def _text(value: Any) -> str:

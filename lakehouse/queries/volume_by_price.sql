@@ -1,7 +1,7 @@
--- Volume traded at each price, by aggressor.
-SELECT price, sum(size) AS volume,
-       sum(size) FILTER (WHERE aggressor = 'BUY') AS bought,
-       sum(size) FILTER (WHERE aggressor = 'SELL') AS sold
+-- What was traded at each price, and who began it?
+SELECT symbol, price, sum(size) AS volume,
+       coalesce(sum(size) FILTER (WHERE aggressor = 'BUY'), 0) AS bought,
+       coalesce(sum(size) FILTER (WHERE aggressor = 'SELL'), 0) AS sold
 FROM bronze.futures_trades
-GROUP BY price
-ORDER BY price
+GROUP BY symbol, price
+ORDER BY symbol, price

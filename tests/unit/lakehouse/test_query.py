@@ -131,6 +131,8 @@ def test_the_command_prints_json_csv_and_a_table() -> None:
     sql = f"SELECT _offset, ts_event FROM {TABLE} ORDER BY _offset LIMIT 2"
     as_json = CliRunner().invoke(app, [sql, "--format", "json"])
     assert json.loads(as_json.stdout)[1] == {"_offset": 1, "ts_event": "2023-12-25T10:26:41+00:00"}
+    summed = CliRunner().invoke(app, [f"SELECT sum(size) AS v FROM {TABLE}", "--format", "json"])
+    assert json.loads(summed.stdout) == [{"v": sum(1 + number % 3 for number in range(10))}]
     as_csv = CliRunner().invoke(app, [sql, "--format", "csv"])
     assert as_csv.stdout.splitlines()[0] == '"_offset","ts_event"' and len(as_csv.stdout.splitlines()) == 3
     as_table = CliRunner().invoke(app, ["@volume_by_price"])

@@ -1,0 +1,9 @@
+-- Where did customers' newest option trades leave the dealers' gamma? (The last window of options flow, by strike.)
+SELECT exp_date, strike,
+       sum(CASE WHEN "right" = 'C' THEN net_dealer_gamma ELSE 0 END) AS call_gamma,
+       sum(CASE WHEN "right" = 'P' THEN net_dealer_gamma ELSE 0 END) AS put_gamma,
+       sum(volume) AS volume, sum(premium) AS premium
+FROM gold.options_flow
+WHERE ts_event_ns = (SELECT max(ts_event_ns) FROM gold.options_flow)
+GROUP BY exp_date, strike
+ORDER BY exp_date, strike

@@ -1,0 +1,9 @@
+-- What was traded in options on the last day, by strike: contracts, premium, and who began it?
+SELECT underlying, exp_date, strike, "right" AS call_or_put, sum(size) AS contracts,
+       round(sum(price * size * 100), 2) AS premium,
+       coalesce(sum(size) FILTER (WHERE aggressor = 'BUY'), 0) AS bought,
+       coalesce(sum(size) FILTER (WHERE aggressor = 'SELL'), 0) AS sold
+FROM bronze.options_trades
+WHERE date_trunc('day', ts_event) = (SELECT date_trunc('day', max(ts_event)) FROM bronze.options_trades)
+GROUP BY underlying, exp_date, strike, "right"
+ORDER BY underlying, exp_date, strike, call_or_put
