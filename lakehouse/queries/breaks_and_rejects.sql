@@ -1,4 +1,5 @@
--- How often was each level judged to break, to reject, to be contested? (Changes of the judgement, not rows.)
+-- How often was each level judged to break, to reject, to be contested?
+-- Changes of the judgement count, not rows.
 WITH judged AS (
     SELECT level_id, level_kind, signal,
            lag(signal) OVER (PARTITION BY level_id ORDER BY ts_event_ns) AS before

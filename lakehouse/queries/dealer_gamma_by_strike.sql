@@ -1,4 +1,5 @@
--- Where did customers' newest option trades leave the dealers' gamma? (The last window of options flow, by strike.)
+-- Where did customers' newest option trades leave the dealers' gamma, by strike?
+-- The last window of options flow.
 SELECT exp_date, strike,
        sum(CASE WHEN "right" = 'C' THEN net_dealer_gamma ELSE 0 END) AS call_gamma,
        sum(CASE WHEN "right" = 'P' THEN net_dealer_gamma ELSE 0 END) AS put_gamma,
