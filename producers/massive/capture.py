@@ -121,6 +121,7 @@ class CaptureReader:
     def __init__(self, capture: Capture, topic: str) -> None:
         self.topic = topic
         self.name = capture.path.name
+        self.begin_ns = 0
         self._capture = capture
         self._ids = EventIds()
         self._waiting: deque[Batch] = deque()

@@ -115,8 +115,10 @@ class MassiveFeed:
         capture = _opened(self._options.capture)
         try:
             while not self._stop.is_set():
-                for arrival in self._turn(session, capture):
-                    inbox.put(arrival)
+                self._turn(session, inbox, capture)
+            sockets.stop()
+            while not self._events.empty():
+                self._turn(session, inbox, capture)
         finally:
             self._stop.set()
             sockets.stop()
@@ -125,7 +127,7 @@ class MassiveFeed:
 
     # In the thread of run
 
-    def _turn(self, session: Session, capture: BinaryIO | None) -> list[Arrival]:
+    def _turn(self, session: Session, inbox: Inbox, capture: BinaryIO | None) -> None:
         """What has come since the last turn, and what follows for the connections."""
         out: list[Arrival] = []
         for is_frames, events in itertools.groupby(self._waiting(), lambda event: isinstance(event, Frame)):
@@ -143,7 +145,8 @@ class MassiveFeed:
                     out += said(event.channel, time.time_ns())
         out += session.tick(time.time_ns())
         self._steer(session)
-        return out
+        for arrival in out:
+            inbox.put(arrival)
 
     def _waiting(self) -> list[Event]:
         events: list[Event] = []

@@ -97,7 +97,7 @@ class Session:
         self._clock_said_ns = 0
         self._frames = 0
         self._channels: dict[Channel, _Coverage] = {
-            channel: _Coverage(topics, {topic: resume.last_event_ns.get(topic, 0) for topic in topics})
+            channel: _Coverage(topics, {t: max(resume.last_event_ns.get(t, 0) - DISORDER_NS, 0) for t in topics})
             for channel, topics in TOPICS_OF.items()
         }
         self._channels["stocks"].subscriptions.want((f"T.{underlying}", f"Q.{underlying}"), 0)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
-from producers.massive.strikes import expiries
+import orjson
+import zstandard
+
+from producers.massive.capture import line_of
+from producers.massive.strikes import day_name, expiries
 from producers.massive.symbols import OptionSymbol
 from tests.support.dbn_files import BASE_NS
 from tests.support.massive_play import Fault, Played, PlayedFrame
@@ -30,6 +35,31 @@ def market(seed: int, seconds: int = 4) -> list[PlayedFrame]:
             out.append(PlayedFrame(BASE_NS + ms * MS, channel, tuple(messages)))
             number += len(messages)
     return out
+
+
+def write_market(path: Path, seed: int, seconds: int) -> Path:
+    """The tape as a capture, with a snapshot of the chain every second."""
+    frames = market(seed, seconds)
+    lines = [(f.at_ns, line_of(f.at_ns, f.channel, orjson.dumps([m.body for m in f.messages]))) for f in frames]
+    for second in range(seconds):
+        at_ns = BASE_NS + second * 1_000 * MS
+        entries = [
+            _entry(day, right, strike, second) for day in expiries(BASE_NS) for right in (0, 1) for strike in STRIKES
+        ]
+        lines.append((at_ns, line_of(at_ns, "chain", orjson.dumps(entries))))
+    path.write_bytes(zstandard.compress(b"".join(line for _, line in sorted(lines, key=lambda line: line[0]))))
+    return path
+
+
+def _entry(day: int, right: int, strike: int, second: int) -> dict[str, object]:
+    symbol = OptionSymbol("SPY", day, right, strike * 1_000)
+    return {
+        "details": {"ticker": str(symbol), "strike_price": strike, "expiration_date": day_name(day)},
+        "greeks": {"delta": 0.5, "gamma": 0.01 * (second + 1), "theta": -1.0, "vega": 0.1},
+        "implied_volatility": 0.2,
+        "open_interest": 1_000 + strike,
+        "underlying_asset": {"ticker": "SPY", "last_updated": BASE_NS + second * 1_000 * MS},
+    }
 
 
 def _body(

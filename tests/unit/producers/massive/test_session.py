@@ -86,8 +86,8 @@ def test_records_before_the_last_acknowledgement_wait_for_the_gap() -> None:
     assert scene.frame("stocks", [stock_quote(10)], 12) == []
     out = scene.frame("stocks", status("success", "subscribed to: T.SPY"), 20)
     assert out[:3] == [
-        Gap((STOCKS_QUOTES,), ns(-9_000), ns(18) + DISORDER_NS),
-        Gap((STOCKS_TRADES,), ns(-7_000), ns(18) + DISORDER_NS),
+        Gap((STOCKS_QUOTES,), ns(-9_000) - DISORDER_NS, ns(18) + DISORDER_NS),
+        Gap((STOCKS_TRADES,), ns(-7_000) - DISORDER_NS, ns(18) + DISORDER_NS),
         Connection(STOCKS, "CONNECTED", ns(18)),
     ]
     assert isinstance(out[3], Records) and len(out) == 4
