@@ -14,7 +14,8 @@ import numpy as np
 
 from common.avro import Codec
 from common.columns import concat
-from common.schemas import load
+from common.errors import InvariantError
+from common.schemas import RecordSchema, load
 from common.telemetry import get_logger
 from common.topics import DEAD_LETTERS
 from producers.letters.letter import KnownLetters, Letter
@@ -44,6 +45,13 @@ class Pump:
         self._codecs = {topic: Codec(load(topic)) for topic in topics}
         self._dead = 0
         self._now_ns = 0
+
+    def warm_up(self) -> None:
+        """Take nothing of every topic, so that the first records need not wait for the compiler."""
+        for topic, codec in self._codecs.items():
+            nothing = codec.decode([], _no_writer).batch
+            self._stamper.stamp(Records(nothing, np.zeros(0, np.uint64)))
+            codec.encode(nothing, self._target.schema_ids[topic])
 
     def take(self, arrivals: Sequence[Arrival], now_ns: int) -> None:
         """Write what the arrivals bring, in their order. ``now_ns``: the wall clock, for dead letters.
@@ -139,3 +147,7 @@ class Pump:
             "ts_watermark_ns": promised_ns,
             "state": self._stamper.state(topic),
         }
+
+
+def _no_writer(schema_id: int) -> RecordSchema:
+    raise InvariantError(f"no record was given, and yet schema {schema_id} is asked for")

@@ -87,6 +87,7 @@ def serve_feed(feed: Feed, complex_name: str, namespace: str | None) -> None:
         )
         log.info("going_on", run_id=run_id, logged=dict(found.logged), spooled=dict(found.stamped))
         pump = Pump(feed.topics, target, stamper, outlet, found.letters)
+        pump.warm_up()
         try:
             LiveRun(feed, pump, outlet, stamper, health, stop).run()
         finally:

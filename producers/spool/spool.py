@@ -85,13 +85,13 @@ class Spool:
         self._begin_segment()
 
     def close(self) -> None:
-        """Sync and let go of the folder; an empty spool leaves no segment."""
+        """Sync and let go of the folder; when everything is acknowledged, no segment stays."""
         self.sync()
         os.close(self._file)
-        self._stop_reading()
         for segment in self._segments:
-            if segment.size == 0:
-                self._path(segment.first).unlink(missing_ok=True)
+            if segment.size == 0 or self._released == self.next_sequence:
+                self._delete(segment)
+        self._stop_reading()
         os.close(self._lock)
 
     @property
