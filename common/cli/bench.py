@@ -8,6 +8,8 @@ from common.cli.lazy import Entry, mount
 
 BENCHMARKS = (
     Entry("codec", "tests.benchmark.bench_codec:main", "Columnar Avro codec against fastavro, in records per second."),
+    Entry("lakehouse", "tests.benchmark.bench_lakehouse:main", "Sink against Parquet alone, freshness, a level's day."),
+    Entry("producers", "tests.benchmark.bench_producers:main", "DBN file to Kafka, and the live path's latency."),
     Entry("engine", "tests.benchmark.bench_engine:main", "Engine against the vendor's decoder, as ratios on one core."),
 )
 
