@@ -201,6 +201,12 @@ def child_environment(**changes: str) -> dict[str, str]:
     return {**os.environ, **changes}
 
 
+def tell_library(**variables: str) -> None:
+    """Set variables for a library that takes them from the environment alone; what is set already stays."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+
+
 def environment_with_prefix(prefix: str) -> Mapping[str, str]:
     """Variables whose names start with ``prefix``, without it (engine configuration keys, for one)."""
     return {key.removeprefix(prefix): value for key, value in sorted(os.environ.items()) if key.startswith(prefix)}

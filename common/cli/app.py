@@ -34,6 +34,7 @@ COMMANDS = (
         "Compute signals again from files, topics or tables; compare runs.",
         LOOK,
     ),
+    Entry("backfill", "producers.replay.backfill.command:app", "Compute many sessions again, a task each (Ray).", LOOK),
     Entry("verify", "producers.replay.verify:app", "Prove that published signals follow from what was recorded.", LOOK),
     Entry("study", "processors.study.command:app", "Ask the stored sessions whether the score knows anything.", LOOK),
     Entry("bench", "common.cli.bench:app", "Measure a part of the platform.", LOOK),

@@ -10,8 +10,8 @@ from pyiceberg.expressions.literals import literal
 from pyiceberg.table import Table
 
 from common import iceberg
+from common.content import ContentDigest
 from common.errors import InputError, InvariantError
-from lakehouse.content import ContentDigest
 from lakehouse.datasets.manifest import Dataset
 from lakehouse.silver.hours import within
 

@@ -33,6 +33,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "subprocess": ("infra.local", "common.cli", "common.version"),
     "signal": ("common.telemetry", "infra.local"),
     "polygon": ("producers.massive",),
+    "ray": ("producers.replay.backfill",),
+    "polars": ("lakehouse.datasets",),
     "random": ("producers.simulator",),
     "confluent_kafka.schema_registry": (),
 }

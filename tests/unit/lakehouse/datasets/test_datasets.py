@@ -13,9 +13,9 @@ import pytest
 
 from common import iceberg, topics
 from common.config import NS_PER_S
+from common.content import ContentDigest
 from common.errors import ConfigError, InputError, InvariantError
 from lakehouse import datasets
-from lakehouse.content import ContentDigest
 from lakehouse.datasets.command import FORMATS
 from lakehouse.datasets.read import TABLE
 from lakehouse.files import write_hour

@@ -1,0 +1,113 @@
+"""Where tasks run: in this process, or on Ray, which is either started here and ended with the work, or a cluster's."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from common.errors import BreakwaterError, UnavailableError
+from common.settings import PROJECT_ROOT, environment_with_prefix, tell_library
+from common.version import code
+from producers.replay.backfill.session import Done, Job, compute
+
+LOOPBACK = "127.0.0.1"
+STORE_BYTES = 80 * 1024 * 1024
+"""Ray's shared memory here: tasks pass a few numbers, rows go to files."""
+
+
+class Workers(Protocol):
+    """Runs tasks."""
+
+    def results(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Done | Exception]]:
+        """Each job with what became of it, as they come to their end."""
+        ...
+
+
+class InProcess:
+    """One task after the other, here."""
+
+    def results(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Done | Exception]]:
+        """Each job in its order."""
+        for job in jobs:
+            try:
+                yield job, compute(job, code().commit)
+            except Exception as error:
+                yield job, error
+
+
+class OnRay:
+    """Tasks on Ray, which is up; see `ray_workers`."""
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+
+    def results(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Done | Exception]]:
+        """Each job as soon as its task has ended."""
+        # Retries are the caller's, who reports them; a task that Ray repeated silently would not be seen.
+        task = self._ray.remote(num_cpus=1, max_retries=0)(compute)
+        running = {task.remote(job, code().commit): job for job in jobs}
+        while running:
+            ended, _ = self._ray.wait(list(running), num_returns=1)
+            for reference in ended:
+                job = running.pop(reference)
+                try:
+                    yield job, self._ray.get(reference)
+                except Exception as error:
+                    yield job, _cause(error)
+
+
+@contextmanager
+def ray_workers(workers: int, address: str | None) -> Iterator[OnRay]:
+    """Ray for the time of the block: ``workers`` processes on this machine, or the cluster at ``address``.
+
+    What is started here listens on this machine only, shows no dashboard, tells nobody anything, and is gone
+    afterwards. Raises UnavailableError when Ray does not start or the cluster does not answer.
+    """
+    # Ray takes these from the environment alone.
+    tell_library(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0")
+    if address is None:
+        # A token of this process's own: nobody else on the machine gets in, and none is kept in a file.
+        tell_library(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    import ray
+
+    passed = {
+        **{f"BREAKWATER_{name}": value for name, value in environment_with_prefix("BREAKWATER_").items()},
+        **{f"PYICEBERG_{name}": value for name, value in environment_with_prefix("PYICEBERG_").items()},
+    }
+    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
+    folder = None
+    try:
+        if address is not None:
+            code_of_tasks = {"working_dir": str(PROJECT_ROOT), "excludes": [".git", ".breakwater", "dashboard"]}
+            ray.init(address=address, runtime_env={"env_vars": passed, **code_of_tasks}, **quiet)
+        else:
+            folder = tempfile.mkdtemp(prefix="bw-ray-")
+            ray.init(
+                num_cpus=workers,
+                include_dashboard=False,
+                object_store_memory=STORE_BYTES,
+                runtime_env={"env_vars": {**passed, "PYTHONPATH": str(PROJECT_ROOT)}},
+                _node_ip_address=LOOPBACK,
+                _temp_dir=folder,
+                **quiet,
+            )
+        yield OnRay(ray)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UnavailableError(
+            f"Ray {'at ' + address if address else 'on this machine'} is not to be had: {error}",
+            hint="Give the cluster's address (host:port, or ray://host:port), or leave --ray-address out.",
+        ) from error
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cause(error: Exception) -> Exception:
+    """What went wrong in the task, not how Ray wraps it."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, BreakwaterError) else error
