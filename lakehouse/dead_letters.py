@@ -27,11 +27,24 @@ DELIVERY_TIMEOUT_S = 30.0
 
 
 class DeadLetters:
-    """The sink's way to the dead letters. ``producer``: see :func:`common.kafka.producer`; serves one thread."""
+    """The sinks' way to the dead letters, a topic of ``partitions`` partitions.
 
-    def __init__(self, producer: Any, topic: str, schema_id: int, now_ns: Callable[[], int] = time.time_ns) -> None:
+    ``producer``: see :func:`common.kafka.producer`. A letter goes to the partition that its record came from, counted
+    around where that topic has more.
+    """
+
+    def __init__(
+        self,
+        producer: Any,
+        topic: str,
+        schema_id: int,
+        *,
+        partitions: int = 1,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._producer = producer
         self._topic = topic
+        self._partitions = partitions
         self._schema_id = schema_id
         self._schema = schemas.load(topics.DEAD_LETTERS)
         self._now_ns = now_ns
@@ -49,7 +62,7 @@ class DeadLetters:
                 failures.append(error)
 
         for letter in bad:
-            number = letter.message.partition() or 0
+            number = (letter.message.partition() or 0) % self._partitions
             value = encode_row(self._schema, self._record(letter), self._schema_id)
             try:
                 self._producer.produce(self._topic, value=value, partition=number, on_delivery=report)

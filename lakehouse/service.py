@@ -94,12 +94,14 @@ class Sinks:
             self._health.set(table, False, "starting")
         registry = Registry(endpoints.resolve().registry_url)
         admin = kafka.admin()
-        letters_id = self._wait("topics", lambda: self._look_for_topics(admin)) and self._wait(
+        counts = self._wait("topics", lambda: self._partitions(admin))
+        letters_id = self._wait(
             "schema registry", lambda: registry.register(schemas.load(topics.DEAD_LETTERS), self._namespace)
         )
-        if letters_id is None:
+        if counts is None or letters_id is None:
             return
-        letters = DeadLetters(kafka.producer(), topics.full_name(topics.DEAD_LETTERS, self._namespace), letters_id)
+        letters_topic = topics.full_name(topics.DEAD_LETTERS, self._namespace)
+        letters = DeadLetters(kafka.producer(), letters_topic, letters_id, partitions=counts[letters_topic])
         names = {topic: topics.full_name(topic, self._namespace) for topic in iceberg.TABLES}
         # Schemas before threads: an incompatible one is refused before anything is read or written.
         catalog = iceberg.open_catalog()
@@ -190,8 +192,8 @@ class Sinks:
             self._stop.wait(WAIT_S)
         return None
 
-    def _look_for_topics(self, admin: Any) -> bool:
-        """True when all are there. Raises UnavailableError while a topic is missing."""
+    def _partitions(self, admin: Any) -> dict[str, int]:
+        """Partition counts by full topic name. Raises UnavailableError while a topic is missing."""
         wanted = [topics.full_name(topic, self._namespace) for topic in (*iceberg.TABLES, topics.DEAD_LETTERS)]
         found = admin.list_topics(timeout=kafka.REQUEST_TIMEOUT_S).topics
         missing = [name for name in wanted if name not in found or not found[name].partitions]
@@ -200,7 +202,7 @@ class Sinks:
                 f"these topics do not exist yet: {', '.join(missing)}",
                 hint="A producer makes them at its start; so does ./breakwater demo.",
             )
-        return True
+        return {name: len(found[name].partitions) for name in wanted}
 
     def _source(self, admin: Any, name: str) -> Source:
         return Source(kafka.cluster_id(admin), kafka.topic_ids([name], client=admin)[name])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -135,6 +135,11 @@ class TopicSink:
     def partitions(self) -> tuple[int, ...]:
         """The partitions that this sink reads now."""
         return tuple(self._position)
+
+    @property
+    def read_offsets(self) -> Mapping[int, int]:
+        """The next offset to read of each of its partitions."""
+        return self._position
 
     def start(self) -> None:
         """Join the group; the first steps are told which partitions are this sink's.

@@ -37,6 +37,8 @@ COMMANDS = (
     Entry("backfill", "producers.replay.backfill.command:app", "Compute many sessions again, a task each (Ray).", LOOK),
     Entry("verify", "producers.replay.verify:app", "Prove that published signals follow from what was recorded.", LOOK),
     Entry("study", "processors.study.command:app", "Ask the stored sessions whether the score knows anything.", LOOK),
+    Entry("chaos", "infra.chaos.command:app", "Break the platform on purpose and count what is lost.", LOOK),
+    Entry("simulate", "producers.__main__:simulate", "Write a made-up session of ES, SPY and its options.", LOOK),
     Entry("bench", "common.cli.bench:app", "Measure a part of the platform.", LOOK),
     Entry("producer", "producers", "Publish market data to the topics.", SERVICES),
     Entry("features", "processors.features", "Turn market data into level features.", SERVICES),

@@ -27,6 +27,7 @@ from tests.support.memory_log import Crash, MemoryLog, Process
 
 TOPIC = "levels.signals.v1"
 PARTITIONS = 3
+LETTERS_PARTITIONS = 2
 SEEDS_PER_CASE = 100
 CASES = 20
 MEMBERS = ("a", "b", "c", None)
@@ -64,7 +65,7 @@ class World:
         self.clones = seed % 2 == 0
         self.log = MemoryLog(seed)
         self.log.create(TOPIC, PARTITIONS)
-        self.log.create(topics.DEAD_LETTERS, PARTITIONS)
+        self.log.create(topics.DEAD_LETTERS, LETTERS_PARTITIONS)
         self.table = MemoryTable(seed)
         self.table.interlude = self.interlude
         self.written = 0
@@ -121,7 +122,9 @@ class World:
             ),
             store=MemoryStore(self.table, process.die),
             decoder=Decoder(),
-            dead_letters=DeadLetters(process.producer(), topics.DEAD_LETTERS, 1, now_ns=lambda: 0),
+            dead_letters=DeadLetters(
+                process.producer(), topics.DEAD_LETTERS, 1, partitions=LETTERS_PARTITIONS, now_ns=lambda: 0
+            ),
             source=lambda: Source(self.log.cluster_id, str(self.log.topics[TOPIC].topic_id)),
             # In every other world the sinks are clones of one (a copied machine): no claim tells them apart.
             owner="clone" if self.clones else f"sink-{self.born}",
@@ -232,7 +235,7 @@ def check(world: World, seed: int) -> None:
         assert sorted(stored) == sorted(good), f"{where}: lost {sorted(set(good) - set(stored))}"
     schema = schemas.load(topics.DEAD_LETTERS)
     letters = set()
-    for number in range(PARTITIONS):
+    for number in range(LETTERS_PARTITIONS):
         for message in world.log.records(topics.DEAD_LETTERS, number):
             letter = decode_row(schema, message.value(), lambda _: schema)
             letters.add((letter["partition"], letter["offset"]))

@@ -1,0 +1,1 @@
+"""Breaking the platform on purpose, and counting what is lost."""

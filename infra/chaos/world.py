@@ -1,0 +1,134 @@
+"""The processes of a chaos run: servers of a home of their own, and sinks that are started again whenever they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+
+from common import endpoints, kafka
+from common.registry import Registry
+from common.settings import PROJECT_ROOT, child_environment, override, settings
+from infra.chaos import feed
+from infra.chaos.proxy import Proxy
+from infra.local import catalog, stack
+from infra.local.process import Process, port_is_free, spawn, started_mark, stop
+from infra.local.progress import Reporter
+
+NAMESPACE = "chaos"
+MEMBERS = ("a", "b")
+TOLD = ("partitions_taken", "partitions_lost", "batch_overtaken", "table_commit_failed", "sink_failed")
+"""What the sinks log, worth counting."""
+
+
+class World:
+    """Everything that runs. Nobody but this process uses it; one thread."""
+
+    def __init__(self, home: Path, *, with_lake: bool, report: Reporter) -> None:
+        self._home = home
+        self._report = report
+        self._parts = (*stack.LOG, *stack.LAKE) if with_lake else stack.LOG
+        self._sinks: dict[str, Process] = {}
+        self._paused: set[int] = set()
+        self._born: list[Process] = []
+        self._ports: dict[str, int] = {}
+        self.proxies: dict[str, Proxy] = {}
+
+    def start(self) -> None:
+        """Servers, topics, schemas, sinks."""
+        override(home=str(self._home), namespace=NAMESPACE)
+        up = stack.up(self._home, progress=self._report, parts=self._parts)
+        self._ports = {name: self._port(name) for name in self._parts}
+        override(kafka_bootstrap=up.kafka_bootstrap, registry_url=up.registry_url)
+        kafka.ensure_topics(feed.specs(NAMESPACE))
+        with Registry(endpoints.resolve().registry_url) as registry:
+            registry.ensure_all(NAMESPACE)
+        for name in self._parts:
+            if name in stack.LAKE:
+                self.proxies[name] = Proxy(self._port(name))
+        self.tend()
+
+    def tend(self) -> None:
+        """Start what has ended: servers and sinks."""
+        # Clients know the old ports, which the system keeps for a moment after a kill.
+        if all(self.server(name).alive or port_is_free(port) for name, port in self._ports.items()):
+            stack.up(self._home, parts=self._parts, ports=self._ports)
+        for member in MEMBERS:
+            if member not in self._sinks or not self._sinks[member].alive:
+                self.replace(member)
+
+    @property
+    def whole(self) -> bool:
+        """True when every server and one sink of each name run."""
+        servers = all(self.server(name).alive for name in self._parts)
+        return servers and all(process.alive for process in self._sinks.values())
+
+    def replace(self, member: str) -> None:
+        """A new sink of that name, whether or not one runs; an older one will find that it was replaced."""
+        environment = child_environment(
+            BREAKWATER_SINK_MEMBER=member, BREAKWATER_HEALTH_PORT="0", PYTHONPATH=str(PROJECT_ROOT), **self._catalog()
+        )
+        log = self._home / "logs" / f"sink-{member}-{len(self._born)}.log"
+        command = [sys.executable, "-m", "lakehouse"]
+        self._sinks[member] = spawn(command, log=log, cwd=self._home, environment=environment)
+        self._born.append(self._sinks[member])
+
+    def sink(self, member: str) -> Process:
+        """The newest sink of that name."""
+        return self._sinks[member]
+
+    def server(self, name: str) -> Process:
+        """A server's process."""
+        found = next(part for part in stack.status(self._home) if part.name == name)
+        pid = found.pid or 0
+        return Process(pid, started_mark(pid) or "ended", found.log or self._home)
+
+    def kill(self, process: Process) -> None:
+        """SIGKILL."""
+        if process.alive:
+            os.kill(process.pid, signal.SIGKILL)
+
+    def pause(self, process: Process) -> None:
+        """SIGSTOP."""
+        if process.alive:
+            os.kill(process.pid, signal.SIGSTOP)
+            self._paused.add(process.pid)
+
+    def wake(self, process: Process) -> None:
+        """SIGCONT."""
+        self._paused.discard(process.pid)
+        if process.alive:
+            os.kill(process.pid, signal.SIGCONT)
+
+    def told(self) -> Counter[str]:
+        """How often the sinks logged each of `TOLD`."""
+        texts = [path.read_text(errors="replace") for path in (self._home / "logs").glob("sink-*.log")]
+        return Counter({event: sum(text.count(f'"event": "{event}"') for text in texts) for event in TOLD})
+
+    def end_sinks(self) -> None:
+        """Stop the sinks with SIGTERM."""
+        for process in self._born:
+            if process.pid in self._paused:
+                self.wake(process)
+            stop(process)
+
+    def end(self) -> None:
+        """Stop what still runs."""
+        self.end_sinks()
+        for proxy in self.proxies.values():
+            proxy.close()
+        stack.down(self._home)
+
+    def _port(self, name: str) -> int:
+        address = next(str(part.address) for part in stack.status(self._home) if part.name == name)
+        return int(address.removeprefix("http://").partition(":")[2].partition("/")[0])
+
+    def _catalog(self) -> dict[str, str]:
+        """The sinks reach catalog and store by way of the proxies; the embedded catalog needs no word."""
+        if not self.proxies:
+            return {}
+        told = catalog.properties(self.proxies["catalog"].port, self.proxies["minio"].port)
+        prefix = f"PYICEBERG_CATALOG__{settings().catalog.upper()}__"
+        return {prefix + key.upper().replace(".", "__").replace("-", "_"): value for key, value in told.items()}
