@@ -24,7 +24,10 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Publish mark
 FilesOption = Annotated[
     list[Path],
     typer.Option(
-        "--file", "-f", help="DBN file (mbp-10 or trades) or Massive capture (*.massive.jsonl, .zst); repeatable."
+        "--file",
+        "-f",
+        help="DBN file (mbp-10, trades, definition, status), Massive capture (*.massive.jsonl, .zst), or folder of them"
+        " by day; repeatable.",
     ),
 ]
 SpeedOption = Annotated[str, typer.Option(help="max, or a multiple of real time, e.g. 1 or 60.")]
@@ -75,15 +78,26 @@ def live(
 def simulate(
     out: Annotated[Path, typer.Option(help="Folder for the files.", file_okay=False)],
     seed: Annotated[int, typer.Option(help="Equal seeds make equal files.")] = 7,
-    minutes: Annotated[float, typer.Option(help="Length of the session.", min=0.5, max=60)] = 10.0,
+    minutes: Annotated[float, typer.Option(help="Length of the session, in a thin market.", min=0.5, max=60)] = 10.0,
+    day: Annotated[
+        bool, typer.Option("--day", help="The whole regular session at its usual rates: about 10 million book updates.")
+    ] = False,
+    orders: Annotated[bool, typer.Option("--orders", help="Write ES order by order (MBO) too.")] = False,
 ) -> None:
-    """Write a short made-up session: ES as DBN, SPY and its options as a capture, and what was staged as JSON.
+    """Write a made-up session: ES as DBN, SPY and its options as a capture, and the truth about both.
 
-    Prints the input files; the truth lies beside them.
+    Prints the input files; beside them lie what was staged (JSON) and why each displayed size changed (Parquet).
     """
     from producers.simulator import simulate as write
 
-    for path in _or_exit(lambda: write(out, seed, minutes)).inputs:
+    with _progress(Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(share: float) -> None:
+            bar.update(task, description=f"{share:.0%} of the session")
+
+        session = _or_exit(lambda: write(out, seed, minutes, day=day, orders=orders, progress=show))
+    for path in session.inputs:
         typer.echo(path)
 
 

@@ -61,6 +61,20 @@ class Outcome:
     elapsed_s: float
 
 
+def total(outcomes: Sequence[Outcome]) -> Outcome:
+    """Several inputs' outcomes as one, with the last one's identity."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    records: dict[str, int] = {}
+    added: dict[str, int] = {}
+    for outcome in outcomes:
+        for counts, sums in ((outcome.records, records), (outcome.added, added)):
+            for topic, count in counts.items():
+                sums[topic] = sums.get(topic, 0) + count
+    complete = all(outcome.complete for outcome in outcomes)
+    return Outcome(outcomes[-1].input_id, records, added, complete, sum(outcome.elapsed_s for outcome in outcomes))
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What to publish, where, and how fast (``speed`` None: as fast as the log takes it).

@@ -46,10 +46,14 @@ TOPIC_RANK = {topic: rank for rank, topic in enumerate(_RANKED)}
 
 
 class Reader(Protocol):
-    """A finite source of batches of one topic, in its own order; ``read`` raises InputError at damage."""
+    """A finite source of batches of one topic, in its own order; ``read`` raises InputError at damage.
+
+    ``begin_ns``: no record is due before it, however old the event is that it tells of (0: there is no such time).
+    """
 
     topic: str
     name: str
+    begin_ns: int
 
     def read(self, count: int) -> Batch | None:
         """The next ``count`` records at most, None at the end."""
@@ -91,7 +95,7 @@ class _Head:
         self.due_ns: NDArray[np.int64] = np.zeros(0, np.int64)
         self.damage: InputError | None = None
         self._lateness_ns = lateness_ns
-        self._bound_ns = 0
+        self._bound_ns = reader.begin_ns
 
     @property
     def next_due_ns(self) -> int:

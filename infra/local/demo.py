@@ -33,7 +33,7 @@ def demo(
             "--file",
             "-f",
             "--dbn",
-            help="DBN file with ES mbp-10 or trades, or Massive capture; repeatable.",
+            help="DBN file with ES mbp-10 or trades, Massive capture, or folder of them; repeatable.",
             show_default="a simulated session of ES, SPY and its options",
         ),
     ] = None,
@@ -43,6 +43,9 @@ def demo(
     ] = None,
     leave: Annotated[bool, typer.Option("--exit", help="End when the input is through.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+    day: Annotated[
+        bool, typer.Option("--day", help="Simulate a whole regular session at its usual rates, not ten minutes.")
+    ] = False,
     home: HomeOption = None,
 ) -> None:
     """Start broker, registry and all services, feed them market data, and watch levels being judged.
@@ -65,7 +68,7 @@ def demo(
             pipeline = Pipeline(place, console)
             try:
                 pipeline.start()
-                summary = pipeline.run(files, pace)
+                summary = pipeline.run(files, pace, day=day)
                 through = True
                 if as_json:
                     sys.stdout.write(summary.as_json() + "\n")
@@ -95,13 +98,16 @@ def _check_speed(speed: str | None) -> None:
 
 
 def _checked(given: Sequence[Path] | None) -> list[Path]:
-    """The files, each opened once before anything starts. Raises InputError."""
+    """The files, those of folders too, each opened once before anything starts. Raises InputError."""
+    from producers.dbn.days import files_of
     from producers.stream import check_file
 
-    files = [path.expanduser().resolve() for path in given or ()]
+    paths = [path.expanduser().resolve() for path in given or ()]
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path} does not exist", hint="Check the path given with --file.")
+    files = files_of(paths)
     for path in files:
-        if not path.is_file():
-            raise InputError(f"{path} does not exist or is no file", hint="Check the path given with --file.")
         check_file(path)
     return files
 

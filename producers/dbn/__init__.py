@@ -7,12 +7,14 @@ from pathlib import Path
 
 from common.columns import Batch, Column
 from common.errors import InputError
+from common.topics import FUTURES_DEFINITIONS, FUTURES_STATUS
 from producers.blocks import AGAIN
 from producers.dbn.file import DbnFile
 from producers.dbn.parse import TOPICS, BadValueError, parse, source_of
 from producers.event_ids import EventIds
 
 CHUNK_RECORDS = 16_384
+STATES = (FUTURES_DEFINITIONS, FUTURES_STATUS)
 
 __all__ = ["CHUNK_RECORDS", "TOPICS", "DbnReader", "read"]
 
@@ -30,6 +32,8 @@ class DbnReader:
         self.path = path
         self.name = path.name
         self.topic = TOPICS[self._file.header.schema]
+        # A day's file of these begins with the state at its start, which tells of older events.
+        self.begin_ns = self._file.header.start_ns if self.topic in STATES else 0
 
     def __enter__(self) -> DbnReader:
         return self

@@ -60,7 +60,8 @@ _READ = ", ".join(LAYOUTS)
 class Header:
     """What a file says about itself.
 
-    ``dtype`` is a record's layout, with ``ts_out`` at its end where the file has it.
+    ``dtype`` is a record's layout, with ``ts_out`` at its end where the file has it. ``start_ns``: the beginning of
+    what was asked for.
     """
 
     path: Path
@@ -70,6 +71,11 @@ class Header:
     symbols: SymbolMap
     dtype: np.dtype[np.void]
     rtype: int
+    start_ns: int
+
+
+class OtherSchemaError(InputError):
+    """The file is a good one, of a schema that is not read."""
 
 
 class DbnFile:
@@ -221,7 +227,7 @@ class DbnFile:
         schema = "mixed" if metadata.schema is None else str(metadata.schema)
         layout = LAYOUTS.get(schema)
         if layout is None:
-            raise InputError(
+            raise OtherSchemaError(
                 f"{self.path} holds {schema} records; only {_READ} can be read",
                 hint="Give one file per schema; mbp-10 is the book, trades are the trades.",
             )
@@ -238,4 +244,5 @@ class DbnFile:
             symbols=symbol_map(metadata),
             dtype=dtype,
             rtype=layout.rtype,
+            start_ns=metadata.start,
         )

@@ -9,7 +9,7 @@ import pytest
 
 from common.columns import Batch, Column
 from common.errors import InputError
-from common.topics import FUTURES_MBP10, FUTURES_TRADES, OPTIONS_QUOTES, STOCKS_QUOTES
+from common.topics import FUTURES_DEFINITIONS, FUTURES_MBP10, FUTURES_TRADES, OPTIONS_QUOTES, STOCKS_QUOTES
 from producers.sequencer import TOPIC_RANK, StampedStep, Times, sequence
 
 SNAP_NS = 250
@@ -21,10 +21,18 @@ class Feed:
     """A reader of records that have an event time and an id, damaged after the last one if so wished."""
 
     def __init__(
-        self, topic: str, times: Sequence[int], name: str = "f", *, damaged: bool = False, first: int = 0
+        self,
+        topic: str,
+        times: Sequence[int],
+        name: str = "f",
+        *,
+        damaged: bool = False,
+        first: int = 0,
+        begin_ns: int = 0,
     ) -> None:
         self.topic = topic
         self.name = name
+        self.begin_ns = begin_ns
         self._times = np.array(times, np.int64)
         self._ids = np.arange(first, first + len(times), dtype=np.int64)
         self._damaged = damaged
@@ -98,6 +106,12 @@ def test_nothing_is_stamped_before_the_last_promise_to_earlier_readers() -> None
     assert column(steps, FUTURES_MBP10, "ts_effective_ns") == [40, 40, 50]
     assert column(steps, FUTURES_MBP10, "is_late") == [True, True, False]
     assert all(step.watermark_ns >= 40 for step in steps)
+
+
+def test_old_events_that_a_file_begins_with_apply_at_its_beginning() -> None:
+    steps = run([Feed(FUTURES_DEFINITIONS, [10, 60], begin_ns=40), Feed(FUTURES_MBP10, [20, 50])])
+    assert column(steps, FUTURES_DEFINITIONS, "ts_effective_ns") == [40, 60]
+    assert column(steps, FUTURES_MBP10, "ts_effective_ns") == [20, 50]
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 100])
