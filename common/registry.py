@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from functools import cache
 from types import TracebackType
@@ -28,6 +29,9 @@ COMPATIBILITY = "FULL_TRANSITIVE"
 PATIENCE_S = 30.0
 """How long a registry that does not answer is asked again."""
 REQUEST_TIMEOUT_S = 10.0
+UNKNOWN_S = 60.0
+"""How long an id that the registry does not know is not asked for again: a topic may be full of such records."""
+UNKNOWN_KEPT = 10_000
 _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -59,6 +63,7 @@ class Registry:
         self._shown = re.sub(r"//[^/@]*@", "//", url)  # an address may carry a password
         self._patience_s = patience_s
         self._schemas: dict[int, RecordSchema] = {}
+        self._unknown: dict[int, tuple[float, SchemaError]] = {}
         headers = {"Accept": f"{_MEDIA_TYPE}, application/json", "Content-Type": _MEDIA_TYPE}
         try:
             self._client = httpx.Client(
@@ -121,11 +126,22 @@ class Registry:
     def schema(self, schema_id: int) -> RecordSchema:
         """The schema of that id; asked for once, as it never changes.
 
-        Raises SchemaError when there is none, or when it is none that the platform can read.
+        Raises SchemaError when there is none, or when it is none that the platform can read; such an id is asked for
+        again after `UNKNOWN_S`.
         """
         known = self._schemas.get(schema_id)
-        if known is None:
+        if known is not None:
+            return known
+        asked_s, refusal = self._unknown.get(schema_id, (-UNKNOWN_S, None))
+        if refusal is not None and time.monotonic() - asked_s < UNKNOWN_S:
+            raise SchemaError(str(refusal), hint=refusal.hint)
+        try:
             known = self._schemas[schema_id] = self._fetch(schema_id)
+        except SchemaError as error:
+            if len(self._unknown) >= UNKNOWN_KEPT:
+                self._unknown.clear()
+            self._unknown[schema_id] = time.monotonic(), error
+            raise
         return known
 
     def _fetch(self, schema_id: int) -> RecordSchema:

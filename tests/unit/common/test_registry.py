@@ -10,7 +10,7 @@ import pytest
 
 from common import schemas
 from common.errors import ConfigError, SchemaError, UnavailableError
-from common.registry import Registry, subject_of
+from common.registry import UNKNOWN_S, Registry, subject_of
 
 SCHEMA = schemas.load("futures.trades.v1")
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -111,12 +111,17 @@ def test_a_schema_that_is_no_record_of_ours_is_a_schema_error(body: dict[str, st
         _registry(lambda _: httpx.Response(200, json=body)).schema(1)
 
 
-def test_an_unknown_id_is_a_schema_error_and_asked_for_again_later() -> None:
-    answers = [httpx.Response(404, json={"error_code": 40403}), httpx.Response(200, json={"schema": SCHEMA.avro_json})]
-    registry = _registry(lambda _: answers.pop(0))
-    with pytest.raises(SchemaError, match="has no schema with id 9"):
-        registry.schema(9)
-    assert registry.schema(9) == SCHEMA
+def test_an_unknown_id_is_a_schema_error_and_asked_for_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 1000.0
+    monkeypatch.setattr("common.registry.time.monotonic", lambda: now_s)
+    answers = iter([httpx.Response(404), httpx.Response(200, json={"schema": SCHEMA.avro_json})])
+    registry = _registry(lambda _: next(answers))
+    for _ in range(3):
+        with pytest.raises(SchemaError, match="has no schema with id 5") as caught:
+            registry.schema(5)
+        assert caught.value.hint
+    now_s += UNKNOWN_S
+    assert registry.schema(5) == SCHEMA
 
 
 @pytest.mark.parametrize("schema_id", [-1, 2**31, 2**32 - 1])
