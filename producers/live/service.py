@@ -30,7 +30,7 @@ log = get_logger("producers.live")
 FEEDS = {"databento": "producers.dbn.live:DatabentoFeed", "massive": "producers.massive.live:MassiveFeed"}
 """Where each vendor's feed is; imported only when it runs."""
 
-LIVE_OVERRIDES = {**PRODUCER_OVERRIDES, "linger_ms": 0}
+LIVE_OVERRIDES = {**PRODUCER_OVERRIDES, "linger_ms": 1}
 BUSY_WAIT_S = 0.001
 IDLE_WAIT_S = 0.02
 LOOK_S = 0.5
