@@ -26,6 +26,7 @@ COMMANDS = (
     Entry("topics", "common.cli.topics:topics", "List topics with offsets, record counts and schema versions.", LOOK),
     Entry("query", "lakehouse.ask:query", "Run SQL over the tables.", LOOK),
     Entry("maintain", "lakehouse.maintenance.command:app", "Pack, expire and tidy the tables' files.", LOOK),
+    Entry("certify", "lakehouse.certificates.command:app", "Certify what is stored of a session, or check it.", LOOK),
     Entry("runs", "common.cli.runs:app", "List the services' runs: code, configuration, counts, end.", LOOK),
     Entry("dataset", "lakehouse.datasets.command:app", "Make and read training sets that can be had again.", LOOK),
     Entry(

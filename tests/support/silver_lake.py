@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -110,17 +111,18 @@ def finish(closures: Closures, tables: Sequence[Derivation]) -> None:
             return
 
 
-def compact(catalog: Catalog, name: str) -> None:
-    """Write every hour's rows into one new file, as maintenance does."""
+def compact(catalog: Catalog, name: str, change: Callable[[pa.Table], pa.Table] = lambda rows: rows) -> None:
+    """Write every hour's rows into one new file, as maintenance does; or other rows, as only a fault does."""
     table = catalog.load_table(name)
     transaction = table.transaction()
     with transaction.update_snapshot().overwrite() as overwrite:
         for hour, files in files_by_hour(table).items():
             for data_file in files:
                 overwrite.delete_data_file(data_file)
-            whole = write_hour(table, hour, (rows for _, _, rows in pieces_of_hour(table, hour)), f"c-{hour}.parquet")
-            assert whole is not None
-            overwrite.append_data_file(whole)
+            pieces = (change(rows) for _, _, rows in pieces_of_hour(table, hour))
+            whole = write_hour(table, hour, pieces, f"{uuid.uuid4().hex}-{hour}.parquet")
+            if whole is not None:
+                overwrite.append_data_file(whole)
     transaction.commit_transaction()
 
 

@@ -18,8 +18,6 @@ from common.errors import ConfigError, InputError, InvariantError
 from lakehouse import datasets
 from lakehouse.datasets.command import FORMATS
 from lakehouse.datasets.read import TABLE
-from lakehouse.files import write_hour
-from lakehouse.silver.hours import files_by_hour
 from tests.support.silver_lake import BEGIN_NS, SinkTables, compact, computed, finish, record
 
 FEATURES = ("spot", "barrier_depth", "break_score_raw")
@@ -76,16 +74,7 @@ def make(name: str = "first") -> datasets.Dataset:
 
 def spoil(change: Callable[[pa.Table], pa.Table]) -> None:
     """Put other rows in the place of the training table's, as a faulty pipeline would."""
-    table = iceberg.open_catalog().load_table(TABLE)
-    transaction = table.transaction()
-    with transaction.update_snapshot().overwrite() as overwrite:
-        for hour, files in files_by_hour(table).items():
-            for data_file in files:
-                overwrite.delete_data_file(data_file)
-            written = write_hour(table, hour, [change(table.scan().to_arrow())], f"spoiled-{hour}.parquet")
-            assert written is not None
-            overwrite.append_data_file(written)
-    transaction.commit_transaction()
+    compact(iceberg.open_catalog(), TABLE, change)
 
 
 def replaced(rows: pa.Table, column: str, value: Any) -> pa.Table:
