@@ -104,11 +104,10 @@ class Gateway:
         playing = asyncio.create_task(self._play())
         self._ready.set()
         await self._stopping.wait()
-        playing.cancel()
-        for transport in self._transports.values():
-            transport.abort()
-        with suppress(asyncio.CancelledError):
-            await playing
+        await playing
+        # closed in order behind everything that was sent
+        for socket in self._sockets.values():
+            await socket.close()
         await runner.cleanup()
 
     # WebSockets
@@ -164,6 +163,8 @@ class Gateway:
 
     async def _play(self) -> None:
         while self._begun_s is None:
+            if self._stopping.is_set():
+                return
             await asyncio.sleep(TURN_S)
         first_ns = self._tape[0].at_ns
         for frame in self._tape:
@@ -172,10 +173,12 @@ class Gateway:
                     self._chain.take(frame)
                 continue
             due_s = self._begun_s + (frame.at_ns - first_ns) / 1e9 / self._speed
-            while (wait_s := due_s - time.time()) > 0:
+            while (wait_s := due_s - time.time()) > 0 and not self._stopping.is_set():
                 await asyncio.sleep(min(wait_s, TURN_S))
                 await self._resume()
             await self._resume()
+            if self._stopping.is_set():
+                break
             if frame.channel == "chain":
                 self._chain.take(frame)
                 continue
