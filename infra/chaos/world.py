@@ -33,6 +33,7 @@ class World:
         self._sinks: dict[str, Process] = {}
         self._paused: set[int] = set()
         self._born: list[Process] = []
+        self._servers: dict[str, Process] = {}
         self._ports: dict[str, int] = {}
         self.proxies: dict[str, Proxy] = {}
 
@@ -40,21 +41,23 @@ class World:
         """Servers, topics, schemas, sinks."""
         override(home=str(self._home), namespace=NAMESPACE)
         up = stack.up(self._home, progress=self._report, parts=self._parts)
-        self._ports = {name: self._port(name) for name in self._parts}
+        self._look()
         override(kafka_bootstrap=up.kafka_bootstrap, registry_url=up.registry_url)
         kafka.ensure_topics(feed.specs(NAMESPACE))
         with Registry(endpoints.resolve().registry_url) as registry:
             registry.ensure_all(NAMESPACE)
         for name in self._parts:
             if name in stack.LAKE:
-                self.proxies[name] = Proxy(self._port(name))
+                self.proxies[name] = Proxy(self._ports[name])
         self.tend()
 
     def tend(self) -> None:
         """Start what has ended: servers and sinks."""
         # Clients know the old ports, which the system keeps for a moment after a kill.
-        if all(self.server(name).alive or port_is_free(port) for name, port in self._ports.items()):
-            stack.up(self._home, parts=self._parts, ports=self._ports)
+        dead = [n for n, process in self._servers.items() if not process.alive and port_is_free(self._ports[n])]
+        if dead:
+            stack.up(self._home, parts=dead, ports=self._ports)
+            self._look()
         for member in MEMBERS:
             if member not in self._sinks or not self._sinks[member].alive:
                 self.replace(member)
@@ -62,8 +65,7 @@ class World:
     @property
     def whole(self) -> bool:
         """True when every server and one sink of each name run."""
-        servers = all(self.server(name).alive for name in self._parts)
-        return servers and all(process.alive for process in self._sinks.values())
+        return all(process.alive for process in (*self._servers.values(), *self._sinks.values()))
 
     def replace(self, member: str) -> None:
         """A new sink of that name, whether or not one runs; an older one will find that it was replaced."""
@@ -81,9 +83,7 @@ class World:
 
     def server(self, name: str) -> Process:
         """A server's process."""
-        found = next(part for part in stack.status(self._home) if part.name == name)
-        pid = found.pid or 0
-        return Process(pid, started_mark(pid) or "ended", found.log or self._home)
+        return self._servers[name]
 
     def kill(self, process: Process) -> None:
         """SIGKILL."""
@@ -121,9 +121,14 @@ class World:
             proxy.close()
         stack.down(self._home)
 
-    def _port(self, name: str) -> int:
-        address = next(str(part.address) for part in stack.status(self._home) if part.name == name)
-        return int(address.removeprefix("http://").partition(":")[2].partition("/")[0])
+    def _look(self) -> None:
+        """Learn the servers' processes and ports."""
+        for part in stack.status(self._home):
+            if part.name in self._parts and part.pid is not None:
+                address = str(part.address).removeprefix("http://")
+                self._ports[part.name] = int(address.partition(":")[2].partition("/")[0])
+                mark = started_mark(part.pid) or "ended"
+                self._servers[part.name] = Process(part.pid, mark, part.log or self._home)
 
     def _catalog(self) -> dict[str, str]:
         """The sinks reach catalog and store by way of the proxies; the embedded catalog needs no word."""
