@@ -17,8 +17,16 @@ SERVICES = "Services (each runs until SIGTERM)"
 
 COMMANDS = (
     Entry("demo", "infra.local.demo:app", "Run everything on real or simulated ES data and watch it.", FIRST),
+    Entry(
+        "download", "producers.dbn.command:download", "Download ES history from Databento; shows what it costs.", FIRST
+    ),
     Entry("test", "common.cli.checks:app", "Run the tests, and for 'all' the linters: what CI runs.", FIRST),
-    Entry("up", "infra.local.commands:up", "Start the local broker and schema registry.", STACK),
+    Entry(
+        "up",
+        "infra.local.commands:up",
+        "Start the local broker and schema registry; with --lake also MinIO and a REST catalog.",
+        STACK,
+    ),
     Entry("down", "infra.local.commands:down", "Stop them; their data stay.", STACK),
     Entry(
         "status", "infra.local.commands:status", "Show broker, registry and services, and whether they are well.", STACK

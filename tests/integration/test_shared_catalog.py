@@ -1,4 +1,4 @@
-"""The embedded catalog shared by processes: a writer and readers at once, and no 'database is locked'."""
+"""A catalog shared by processes: writers and readers at once, and no 'database is locked'."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ while seen < 20:
 """
 
 
-def test_two_writers_and_two_readers_share_the_catalog_from_its_first_moment(home: Path) -> None:
+def test_two_writers_and_two_readers_share_the_catalog_from_its_first_moment(home: Path, any_catalog: str) -> None:
     scripts = [(WRITER, "0"), (WRITER, "1"), (READER, ""), (READER, "")]
     processes = [
         subprocess.Popen(
@@ -55,7 +55,7 @@ def test_two_writers_and_two_readers_share_the_catalog_from_its_first_moment(hom
     ]
     try:
         for process in processes:
-            _, errors = process.communicate(timeout=120)
+            _, errors = process.communicate(timeout=300)
             assert process.returncode == 0, errors
             assert "locked" not in errors
     finally:
