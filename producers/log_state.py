@@ -1,4 +1,7 @@
-"""What the log already holds: the promises made so far and the last record of each topic. Reads only."""
+"""What the log already holds: the promises made so far and the last record of each topic. Reads only.
+
+Consumers are made with ``enable_partition_eof``, without which the end of a topic with transactions is never reached.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import confluent_kafka as ck
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from common import kafka
 from common.avro import Codec
@@ -156,14 +159,18 @@ def _read(consumer: ck.Consumer, topic: str, partition: int, begin: int, end: in
             for message in consumer.consume(min(READ_RECORDS, end - position), timeout=0.5):
                 error = message.error()
                 if error is not None:
-                    if not error.retriable():
+                    if error.code() == KafkaError._PARTITION_EOF:
+                        # Where transactions write, the last offsets are their ends.
+                        position = max(position, message.offset() or 0)
+                    elif not error.retriable():
                         raise kafka.unavailable(f"give the records of {topic}-{partition}", error)
                     continue
                 heard_s = time.monotonic()
                 offset = message.offset()
-                if offset is not None and offset < end:
-                    values.append((offset, message.value() or b""))
+                if offset is not None:
                     position = offset + 1
+                    if offset < end:
+                        values.append((offset, message.value() or b""))
             if time.monotonic() - heard_s > STALL_S:
                 raise UnavailableError(
                     f"{topic}-{partition}: no record for {STALL_S:.0f} s at offset {position} of {end}",

@@ -15,8 +15,11 @@ from common.config import EngineConfig
 from common.errors import BreakwaterError, InputError
 from common.schemas import RecordSchema, load
 from common.telemetry import get_logger
-from common.topics import HEARTBEATS, full_name
+from common.topics import DEAD_LETTERS, HEARTBEATS, full_name
 from producers.dbn import CHUNK_RECORDS
+from producers.letters.aside import SetAside, log_only
+from producers.letters.letter import KnownLetters, Letter, read_letters
+from producers.live.arrivals import Bad
 from producers.log_state import Beat, read_beats, read_tail
 from producers.pacing import paced
 from producers.publisher import Publisher
@@ -108,12 +111,13 @@ def publish_files(
         return Outcome(identity, records, dict.fromkeys(topics_of(job.paths), 0), True, time.monotonic() - begun_s)
     target = Target(SOURCE, job.complex_name, job.partition, job.namespace, job.run_id, identity, clients.schema_ids)
     publisher = Publisher(clients.producer, target, decided.next_offsets, decided.published, config.snap_interval_ns)
+    aside = _letters(job, clients, publisher)
     log.info("publishing", input_id=identity, run_id=job.run_id, published_before=dict(decided.published))
     watermark_ns = decided.floor_ns
     try:
         publisher.beat("CONNECTED", decided.floor_ns)
         publisher.drain()
-        for step in _steps(job, config, decided, stop):
+        for step in _steps(job, config, decided, stop, aside):
             publisher.publish(step)
             watermark_ns = step.watermark_ns
             if progress is not None:
@@ -136,6 +140,22 @@ def publish_files(
     outcome = Outcome(identity, publisher.records, added, complete, time.monotonic() - begun_s)
     log.info("published", input_id=identity, complete=complete, **outcome.records)
     return outcome
+
+
+def _letters(job: Job, clients: Log, publisher: Publisher) -> SetAside:
+    """What cannot be used goes to the dead letters, unless an earlier run wrote it there."""
+    known = KnownLetters()
+    name = full_name(DEAD_LETTERS, job.namespace)
+    for _, letter in read_letters(clients.consumer, name, job.partition, clients.registry.schema):
+        known.add(letter)
+
+    def set_aside(source: str, bad: Bad) -> None:
+        letter = Letter(time.time_ns(), bad.topic, source, bad.place, bad.error, bad.value)
+        if known.add(letter):
+            log_only(source, bad)
+            publisher.set_aside(letter.encoded(clients.schema_ids))
+
+    return set_aside
 
 
 def _decide(job: Job, config: EngineConfig, clients: Log, identity: str) -> Plan:
@@ -170,9 +190,11 @@ def _ended_records(job: Job, clients: Log, identity: str) -> dict[str, int]:
     return {b.topic: b.input_records for b in _beats(job, clients) if b.ended and b.input_id == identity}
 
 
-def _steps(job: Job, config: EngineConfig, decided: Plan, stop: Event) -> Iterator[StampedStep]:
+def _steps(job: Job, config: EngineConfig, decided: Plan, stop: Event, set_aside: SetAside) -> Iterator[StampedStep]:
     """What is left to publish, at the job's speed; steps that an earlier run published whole are left out."""
-    stream = stamped_batches(job.paths, config, floor_ns=decided.floor_ns, chunk_records=job.chunk_records)
+    stream = stamped_batches(
+        job.paths, config, floor_ns=decided.floor_ns, chunk_records=job.chunk_records, set_aside=set_aside
+    )
     steps = remaining(stream, decided.published)
     if job.speed is None:
         yield from steps

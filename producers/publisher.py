@@ -16,6 +16,7 @@ from common.avro import Codec
 from common.columns import Batch
 from common.errors import UnavailableError
 from common.schemas import load
+from common.topics import DEAD_LETTERS
 from producers.sender import Sender, Target
 from producers.sequencer import StampedStep
 
@@ -62,7 +63,7 @@ class Publisher:
         self._flights: deque[_Flight] = deque()
         self._progress_s = clock_s()
         self._beaten_ns = 0
-        self._beats_waiting = 0
+        self._others_waiting = 0
 
     @property
     def records(self) -> dict[str, int]:
@@ -84,9 +85,14 @@ class Publisher:
         while len(self._flights) > PENDING_STEPS:
             self._serve(0.1)
 
+    def set_aside(self, letter: bytes) -> None:
+        """Send a framed dead letter. Raises as `publish`."""
+        self._others_waiting += 1
+        self._sender.send(DEAD_LETTERS, [letter], self._on_other)
+
     def drain(self) -> None:
         """Wait until everything sent is acknowledged. Raises as `publish`."""
-        while self._flights or self._beats_waiting:
+        while self._flights or self._others_waiting:
             self._serve(0.1)
 
     def beat(self, state: str, watermark_ns: int) -> None:
@@ -100,8 +106,8 @@ class Publisher:
                 "state": state,
                 "input_records": self._records[topic],
             }
-            self._beats_waiting += 1
-            self._sender.send_beat(row, self._on_beat)
+            self._others_waiting += 1
+            self._sender.send_beat(row, self._on_other)
         self._beaten_ns = watermark_ns
         WATERMARK.set(watermark_ns)
 
@@ -122,8 +128,8 @@ class Publisher:
 
         self._sender.send(batch.name, values, acknowledged)
 
-    def _on_beat(self) -> None:
-        self._beats_waiting -= 1
+    def _on_other(self) -> None:
+        self._others_waiting -= 1
         self._progress_s = self._clock_s()
 
     def _serve(self, timeout_s: float) -> None:
@@ -139,7 +145,7 @@ class Publisher:
             promise_ns = flight.watermark_ns
         if promise_ns is not None and promise_ns // self._snap_interval_ns > self._beaten_ns // self._snap_interval_ns:
             self.beat("CONNECTED", promise_ns)
-        if not (self._flights or self._beats_waiting):
+        if not (self._flights or self._others_waiting):
             self._progress_s = self._clock_s()
         elif self._clock_s() - self._progress_s > STALL_S:
             raise UnavailableError(

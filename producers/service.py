@@ -46,7 +46,7 @@ def serve_files(
     ):
         kafka.ensure_topics(topics.specs(chosen))
         ids = registry.ensure_all(chosen)
-        consumer = kafka.consumer()
+        consumer = kafka.consumer(enable_partition_eof=True)
         try:
             clients = Log(kafka.producer(**PRODUCER_OVERRIDES), consumer, registry, ids)
             health.set("log", True)

@@ -11,6 +11,8 @@ from common.config import NS_PER_MS, NS_PER_S, EngineConfig
 from common.errors import InputError
 from common.topics import ALWAYS_AWAITED
 from producers.dbn import CHUNK_RECORDS, DbnReader
+from producers.letters.aside import SetAside, log_only
+from producers.live.arrivals import Bad
 from producers.massive import parse
 from producers.massive.capture import Capture, is_capture
 from producers.sequencer import TOPIC_RANK, Reader, StampedStep, Times, sequence
@@ -50,33 +52,43 @@ def topics_of(paths: Sequence[Path]) -> tuple[str, ...]:
     return (*ALWAYS_AWAITED, *(topic for topic in TOPIC_RANK if topic in found.difference(ALWAYS_AWAITED)))
 
 
+def _forget(_source: str, _bad: Bad) -> None:
+    """A file that is only looked at is read again."""
+
+
 def check_file(path: Path) -> None:
     """Open the file once, to see that it is one that can be read. Raises InputError."""
     with ExitStack() as stack:
-        _opened(path, EngineConfig(), stack)
+        _opened(path, EngineConfig(), stack, _forget)
 
 
-def _opened(path: Path, config: EngineConfig, stack: ExitStack) -> Sequence[Reader]:
+def _opened(path: Path, config: EngineConfig, stack: ExitStack, set_aside: SetAside) -> Sequence[Reader]:
     """The file's readers, a capture by its name and else DBN."""
     if is_capture(path):
-        return stack.enter_context(Capture(path, config.OPTION_QUOTE_STALE_MS * NS_PER_MS)).readers
-    return (stack.enter_context(DbnReader(path)),)
+        return stack.enter_context(Capture(path, config.OPTION_QUOTE_STALE_MS * NS_PER_MS, set_aside)).readers
+    return (stack.enter_context(DbnReader(path, set_aside)),)
 
 
 def stamped_batches(
-    paths: Sequence[Path], config: EngineConfig, *, floor_ns: int = 0, chunk_records: int = CHUNK_RECORDS
+    paths: Sequence[Path],
+    config: EngineConfig,
+    *,
+    floor_ns: int = 0,
+    chunk_records: int = CHUNK_RECORDS,
+    set_aside: SetAside = log_only,
 ) -> Iterator[StampedStep]:
     """The records of all files, merged in event time, with event ids and effective times: exactly those of the topics.
 
     Files whose names end in ``.massive.jsonl`` or ``.massive.jsonl.zst`` are captures, all others DBN. ``floor_ns`` is
     the last promise made before this input (0 on fresh topics). The last step's watermark releases the last snap.
+    ``set_aside`` is told of messages that cannot be used, which are left out.
     Raises InputError for a file that is missing or foreign, before the first step, or damaged, after the last record
     before it.
     """
     if not paths:
         raise InputError("no input file is given", hint="Name DBN files and captures with --file.")
     with ExitStack() as stack:
-        readers = [reader for path in paths for reader in _opened(path, config, stack)]
+        readers = [reader for path in paths for reader in _opened(path, config, stack, set_aside)]
         yield from sequence(readers, times_of(config, floor_ns), chunk_records)
 
 

@@ -71,7 +71,7 @@ def serve_feed(feed: Feed, complex_name: str, namespace: str | None) -> None:
         ids = registry.ensure_all(chosen)
         target = Target(feed.source, complex_name, topics.partition_of(complex_name), chosen, run_id, None, ids)
         spool = Spool(spool_folder(feed.source, chosen), Limits(total_bytes=settings().spool_bytes))
-        consumer = kafka.consumer()
+        consumer = kafka.consumer(enable_partition_eof=True)
         try:
             stamper = Stamper(feed.topics, rules_of(feed, config))
             found = recover(consumer, feed.topics, chosen, target.partition, registry.schema, spool, stamper)

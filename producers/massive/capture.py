@@ -12,22 +12,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from common.columns import Batch, Column
 from common.errors import InputError
-from common.telemetry import get_logger
 from common.topics import COMPLEXES
 from producers.blocks import blocks
 from producers.event_ids import EventIds
+from producers.letters.aside import SetAside, log_only
+from producers.live.arrivals import Bad
 from producers.massive.parse import TOPICS, BadMessage, LastQuotes, parse
 
 SUFFIXES = (".massive.jsonl", ".massive.jsonl.zst")
 CHUNK_LINES = 512
-LOGGED_BAD_MAX = 20
-"""Bad messages of a file that are logged one by one."""
-
-log = get_logger("producers.massive")
 
 
 def is_capture(path: Path) -> bool:
@@ -43,14 +41,14 @@ def line_of(ts_recv_ns: int, channel: str, messages: bytes) -> bytes:
 class Capture:
     """An open capture file; a context manager. Opening raises InputError when it is missing, empty or unreadable.
 
-    ``stale_ns``: how long an option's quote says something about its trades. ``bad_count`` and ``bad`` (the first of
-    them) are what could not be used so far.
+    ``stale_ns``: how long an option's quote says something about its trades. A message that cannot be used is told to
+    ``set_aside``; ``bad_count`` of them there were so far.
     """
 
-    def __init__(self, path: Path, stale_ns: int) -> None:
+    def __init__(self, path: Path, stale_ns: int, set_aside: SetAside = log_only) -> None:
         self.path = path
         self.bad_count = 0
-        self.bad: list[BadMessage] = []
+        self._set_aside = set_aside
         self._blocks = blocks(path)
         self._lines = _lines(self._blocks)
         self._numbered = 0
@@ -88,7 +86,9 @@ class Capture:
         except InputError as error:
             self._damage = error
         parsed = parse(lines, self._quotes, COMPLEXES)
-        self._report(parsed.bad)
+        for bad in parsed.bad:
+            self.bad_count += 1
+            self._set_aside(self.path.name, _letter(lines[bad.line], self._numbered + bad.line, bad))
         self._numbered += len(lines)
         for topic, records in parsed.records.items():
             self._by_topic[topic].take_in(records.batch, records.hashes)
@@ -98,21 +98,15 @@ class Capture:
         if self._damage is not None:
             raise self._damage
 
-    def _report(self, bad: tuple[BadMessage, ...]) -> None:
-        for message in bad:
-            self.bad_count += 1
-            if self.bad_count <= LOGGED_BAD_MAX:
-                numbered = BadMessage(self._numbered + message.line, message.message, message.problem)
-                self.bad.append(numbered)
-                log.warning(
-                    "message_set_aside",
-                    file=str(self.path),
-                    line=numbered.line,
-                    message=numbered.message,
-                    error=numbered.problem,
-                )
-        if self._ended and self.bad_count > LOGGED_BAD_MAX:
-            log.warning("messages_set_aside", file=str(self.path), count=self.bad_count)
+
+def _letter(line: bytes, number: int, bad: BadMessage) -> Bad:
+    """The bad message alone, with the time of its receipt in its place; the line, where it is bad as a whole."""
+    if bad.message is None:
+        return Bad("massive.capture", line, bad.problem, f"line {number}")
+    content = orjson.loads(line)
+    value = orjson.dumps(content["messages"][bad.message])
+    place = f"{content['ts_recv_ns']}/line {number}/{bad.message}"
+    return Bad(f"massive.{content['channel']}", value, bad.problem, place)
 
 
 class CaptureReader:

@@ -66,7 +66,7 @@ def send_alone(values: Sequence[bytes], topic: str) -> None:
 
 def publish(path: Path, namespace: str, registry: Registry, ids: dict[str, int]) -> None:
     """The file through the publisher, from its first byte to the last acknowledgement."""
-    with closing(kafka.consumer()) as consumer:
+    with closing(kafka.consumer(enable_partition_eof=True)) as consumer:
         log = Log(kafka.producer(**PRODUCER_OVERRIDES), consumer, registry, ids)
         publish_files(Job((path,), "SPY", 0, namespace, uuid.uuid4().hex), EngineConfig(), log, Event())
 

@@ -94,7 +94,7 @@ def kill_broker(home: Path) -> None:
 
 def read(topic: str) -> list[bytes]:
     """The topic's records."""
-    consumer = kafka.consumer()
+    consumer = kafka.consumer(enable_partition_eof=True)
     try:
         return [value for _, value in read_values(consumer, topic, 0)]
     finally:

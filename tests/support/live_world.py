@@ -173,7 +173,8 @@ class World:
         )
         stamper = Stamper(vendor.topics, rules)
         try:
-            found = recover(self._client.consumer(), vendor.topics, "", 0, WRITER, spool, stamper)  # type: ignore[arg-type]
+            consumer: Any = self._client.consumer(enable_partition_eof=True)
+            found = recover(consumer, vendor.topics, "", 0, WRITER, spool, stamper)
         except Crash:
             self._process = None
             os.close(spool._file)

@@ -11,7 +11,7 @@ from common.avro import Codec
 from common.columns import Batch
 from common.config import EngineConfig
 from common.schemas import RecordSchema
-from common.topics import FUTURES_MBP10, FUTURES_TRADES, HEARTBEATS, full_name
+from common.topics import DEAD_LETTERS, FUTURES_MBP10, FUTURES_TRADES, HEARTBEATS, full_name
 from producers.log_state import Beat, read_beats
 from producers.massive import parse
 from producers.publish import Job, Log, Outcome, publish_files
@@ -35,7 +35,7 @@ class Schemas:
 
 def fresh_log(seed: int | None = None, namespace: str = "") -> MemoryLog:
     log = MemoryLog(seed)
-    for topic in (*ALL_TOPICS, HEARTBEATS):
+    for topic in (*ALL_TOPICS, HEARTBEATS, DEAD_LETTERS):
         log.create(full_name(topic, namespace))
     return log
 
@@ -52,7 +52,10 @@ def publish(
     queue_records: int = 1_000_000,
 ) -> Outcome:
     clients = Log(
-        process.producer(queue_buffering_max_messages=queue_records), process.consumer(), Schemas(), SCHEMA_IDS
+        process.producer(queue_buffering_max_messages=queue_records),
+        process.consumer(enable_partition_eof=True),
+        Schemas(),
+        SCHEMA_IDS,
     )
     job = Job(tuple(paths), "SPY", 0, namespace, "run-1", speed, chunk_records)
     return publish_files(job, config or EngineConfig(), clients, stop or Event())
@@ -67,7 +70,7 @@ def events(log: MemoryLog, topic: str, namespace: str = "") -> Batch:
 
 
 def beats(log: MemoryLog, namespace: str = "") -> list[Beat]:
-    return read_beats(log.consumer(), full_name(HEARTBEATS, namespace), 0, Schemas().schema)
+    return read_beats(log.consumer(enable_partition_eof=True), full_name(HEARTBEATS, namespace), 0, Schemas().schema)
 
 
 def ids(log: MemoryLog, topic: str) -> list[tuple[int, int, int]]:

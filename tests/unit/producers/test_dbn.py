@@ -18,6 +18,7 @@ from common.settings import settings
 from common.topics import FUTURES_MBP10, FUTURES_TRADES
 from producers import dbn
 from producers.dbn.file import DbnFile
+from producers.live.arrivals import Bad
 from tests.support import dbn_files
 
 VENDOR_FILES = ("esh4-20231225.mbp-10.dbn.zst", "esh4-20231225.trades.dbn.zst")
@@ -231,9 +232,6 @@ def test_several_zstd_frames_are_one_file(tmp_path: Path) -> None:
     [
         ("rtype", 160, "record 6 is no trades record: rtype 160 and 48 bytes, not rtype 0 and 48 bytes"),
         ("length", 11, "record 6 is no trades record"),
-        ("side", b"X", "record 6: side is 'X', which means nothing here"),
-        ("size", 2**31, "record 6: size is 2147483648, more than 2147483647"),
-        ("price", 2**63 - 1, "record 6: a trade without a price"),
     ],
 )
 @pytest.mark.parametrize("chunk", [1, 4, 100])
@@ -242,10 +240,41 @@ def test_a_record_that_is_none_stops_the_file_after_the_good_ones(
 ) -> None:
     rows = dbn_files.records("trades", range(10))
     rows[field][6] = value
-    rows["size"][8] = 2**32 - 1
     times, told = read_until_damage(dbn_files.write(tmp_path / "t.dbn", "trades", rows), chunk)
     assert times == rows["ts_event"][:6].tolist()
     assert problem in told
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("side", b"X", "side is 'X', which means nothing here"),
+        ("size", 2**31, "size is 2147483648, more than 2147483647"),
+        ("price", 2**63 - 1, "a trade without a price"),
+    ],
+)
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+def test_a_trade_that_the_topic_cannot_hold_is_set_aside_and_the_others_go_on(
+    tmp_path: Path, field: str, value: object, problem: str, chunk: int
+) -> None:
+    rows = dbn_files.records("trades", range(10))
+    rows[field][[6, 9]] = value
+    rows["size"][7] = 2**32 - 1
+    times, told = read_with_letters(dbn_files.write(tmp_path / "t.dbn", "trades", rows), chunk)
+    assert times == rows["ts_event"][[0, 1, 2, 3, 4, 5, 8]].tolist()
+    assert [bad.place for bad in told] == ["record 6", "record 7", "record 9"]
+    assert told[0].error == problem
+    assert told[0].value == rows[6:7].tobytes()
+
+
+def read_with_letters(path: Path, chunk: int) -> tuple[list[int], list[Bad]]:
+    """Times of the records, and what was set aside."""
+    told: list[Bad] = []
+    times: list[int] = []
+    with dbn.DbnReader(path, lambda _, bad: told.append(bad)) as reader:
+        while (batch := reader.read(chunk)) is not None:
+            times += batch["ts_event_ns"].tolist()
+    return times, told
 
 
 def test_a_file_of_no_records_is_empty_and_fine(tmp_path: Path) -> None:
@@ -258,23 +287,22 @@ def test_a_file_of_no_records_is_empty_and_fine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "problem"),
     [
-        ("action", b"X", "record 70: action is 'X', which means nothing here"),
-        ("action", b"", "record 70: action is '\\x00', which means nothing here"),
-        ("side", b"Q", "record 70: side is 'Q', which means nothing here"),
-        ("size", 2**31, "record 70: size is 2147483648, more than 2147483647"),
-        ("bid_sz_00", 2**31, "record 70: bid_sz_00 is 2147483648, more than 2147483647"),
-        ("ask_ct_09", 2**32 - 1, "record 70: ask_ct_09 is 4294967295, more than 2147483647"),
+        ("action", b"X", "action is 'X', which means nothing here"),
+        ("action", b"", "action is '\\x00', which means nothing here"),
+        ("side", b"Q", "side is 'Q', which means nothing here"),
+        ("size", 2**31, "size is 2147483648, more than 2147483647"),
+        ("bid_sz_00", 2**31, "bid_sz_00 is 2147483648, more than 2147483647"),
+        ("ask_ct_09", 2**32 - 1, "ask_ct_09 is 4294967295, more than 2147483647"),
     ],
 )
-def test_a_book_record_that_the_topic_cannot_hold_stops_the_file_after_the_good_ones(
+def test_a_book_record_that_the_topic_cannot_hold_is_set_aside_and_the_others_go_on(
     tmp_path: Path, field: str, value: object, problem: str
 ) -> None:
     rows = dbn_files.records("mbp-10", range(100))
     rows[field][70] = value
-    rows["bid_sz_03"][90] = 2**31
-    times, told = read_until_damage(dbn_files.write(tmp_path / "b.dbn", "mbp-10", rows), 100)
-    assert times == rows["ts_event"][:70].tolist()
-    assert problem in told
+    times, told = read_with_letters(dbn_files.write(tmp_path / "b.dbn", "mbp-10", rows), 100)
+    assert times == np.delete(rows["ts_event"], 70).tolist()
+    assert [(bad.error, bad.place) for bad in told] == [(problem, "record 70")]
 
 
 def test_levels_that_come_and_go_are_null_while_they_are_gone(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from common import kafka
 from common.config import EngineConfig
 from common.errors import BreakwaterError, ConflictError, InputError, InvariantError, UnavailableError
 from common.topics import (
+    DEAD_LETTERS,
     FUTURES_MBP10,
     FUTURES_TRADES,
     HEARTBEATS,
@@ -24,6 +25,7 @@ from common.topics import (
     STOCKS_TRADES,
 )
 from producers import publisher
+from producers.letters.letter import decoded
 from producers.publish import files_of
 from producers.publisher import Publisher
 from producers.sender import TRACED_BATCHES, Target
@@ -34,6 +36,7 @@ from tests.support.producer_run import (
     ALL_TOPICS,
     SCHEMA_IDS,
     TOPICS,
+    Schemas,
     assert_promises_hold,
     beats,
     events,
@@ -320,6 +323,29 @@ def test_a_refused_delivery_stops_the_run_with_the_brokers_reason(files: list[Pa
     producer._fail_queue(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not for you"))
     with pytest.raises(UnavailableError, match=r"Kafka at log:1 did not take records.*not for you"):
         ours.drain()
+
+
+def test_what_cannot_be_used_is_a_dead_letter_once_however_often_it_is_published(
+    files: list[Path], tmp_path: Path
+) -> None:
+    rows = dbn_files.records("trades", range(10), sequence=5)
+    rows["size"][4] = 2**31
+    trades = dbn_files.write(tmp_path / "bad.dbn", "trades", rows)
+    lines = [captures.line("stocks", [captures.stock_trade(1), captures.stock_trade(2, p=-1)])]
+    paths = [trades, captures.write(tmp_path / "c.massive.jsonl", lines)]
+    log = fresh_log()
+    assert publish(log, paths).records[FUTURES_TRADES] == 9
+    publish(log, paths)
+    heartbeats = log.partition(HEARTBEATS, 0)
+    heartbeats.keep(heartbeats.entries[:-7])
+    heartbeats.high -= 7
+    log.append(DEAD_LETTERS, b"no letter")
+    publish(log, paths)
+    letters = [decoded(message.value() or b"", Schemas().schema) for message in log.records(DEAD_LETTERS)]
+    found = sorted((str(letter.source), str(letter.place)) for letter in letters if letter)
+    assert [source for source, _ in found] == ["bad.dbn", "c.massive.jsonl"]
+    assert found[0][1] == "record 4"
+    assert found[1][1].endswith("/line 0/1")
 
 
 def test_an_unreadable_heartbeat_topic_is_refused(files: list[Path]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from common.errors import InputError
 from common.topics import OPTIONS_GREEKS, OPTIONS_QUOTES, STOCKS_QUOTES, STOCKS_TRADES
-from producers.massive import capture
+from producers.live.arrivals import Bad
 from producers.massive.capture import Capture, CaptureReader
 from producers.massive.parse import TOPICS
 from tests.support import captures
@@ -64,9 +65,11 @@ def test_identical_messages_are_different_events(tmp_path: Path) -> None:
 def test_a_torn_last_line_is_set_aside_and_the_rest_is_whole(tmp_path: Path) -> None:
     path = captures.write(tmp_path / "a.massive.jsonl", session(3))
     path.write_bytes(path.read_bytes()[:-20])
-    with Capture(path, STALE_NS) as opened:
+    told: list[Bad] = []
+    with Capture(path, STALE_NS, lambda _, bad: told.append(bad)) as opened:
         counts = {reader.topic: len(event_ids(reader, 10)) for reader in opened.readers}
-        assert (opened.bad_count, opened.bad[0].line, opened.bad[0].message) == (1, 6, None)
+        assert opened.bad_count == 1
+    assert [(bad.topic, bad.place) for bad in told] == [("massive.capture", "line 6")]
     assert counts[STOCKS_QUOTES] == 3
     assert counts[OPTIONS_GREEKS] == 0
 
@@ -92,9 +95,12 @@ def test_a_file_that_cannot_be_read_is_refused_at_once(tmp_path: Path, content: 
         Capture(path, STALE_NS)
 
 
-def test_bad_messages_are_counted_and_the_first_are_kept(tmp_path: Path) -> None:
-    bad = [captures.stock_trade(ms, p=-1) for ms in range(capture.LOGGED_BAD_MAX + 5)]
+def test_bad_messages_are_counted_and_told_one_by_one(tmp_path: Path) -> None:
+    bad = [captures.stock_trade(ms, p=-1) for ms in range(25)]
     path = captures.write(tmp_path / "a.massive.jsonl", [captures.line("stocks", [captures.stock_trade(0), *bad])])
-    with Capture(path, STALE_NS) as opened:
+    told: list[tuple[str, Bad]] = []
+    with Capture(path, STALE_NS, lambda source, letter: told.append((source, letter))) as opened:
         assert opened.bad_count == len(bad)
-        assert [message.message for message in opened.bad] == list(range(1, capture.LOGGED_BAD_MAX + 1))
+    assert {source for source, _ in told} == {"a.massive.jsonl"}
+    assert [letter.place.rpartition("/")[2] for _, letter in told] == [str(n + 1) for n in range(25)]
+    assert orjson.loads(told[3][1].value) == bad[3]
