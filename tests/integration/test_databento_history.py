@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,6 +90,7 @@ def test_a_download_that_breaks_is_made_again_and_leaves_no_half_file(history: H
     assert [len(files) for files in days(asked.folder)] == [1]
     download(history, asked)
     assert [len(files) for files in days(asked.folder)] == [4, 4, 4]
+    gc.collect()
 
 
 def test_a_refused_key_and_an_unknown_symbol_say_what_to_do(history: HistoryGateway, tmp_path: Path) -> None:
