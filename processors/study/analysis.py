@@ -15,6 +15,7 @@ from processors.study.episodes import CHOP, EPISODE, HORIZONS_S, OUTCOMES, PRIMA
 from processors.study.fills import FillTruth
 from processors.study.ledger import Entry, Ledger, frozen_hash
 from processors.study.source import SIMULATED, Session, Source
+from processors.study.staged import Hits
 from processors.study.statistics import (
     Curve,
     Estimate,
@@ -102,6 +103,7 @@ class Report:
     trades: list[trading.Expectancy]
     flow: list[flow.Explained]
     fills: FillTruth | None
+    staged: list[Hits] | None
 
     @property
     def primary(self) -> Prediction:
@@ -136,6 +138,7 @@ def study(
     test_from: int | None = None,
     simulated: bool = False,
     fills: FillTruth | None = None,
+    staged: list[Hits] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Study all sessions of ``source``.
@@ -190,6 +193,7 @@ def study(
         trades=trading.expectancies(made),
         flow=flow.explained(_pool(training, "samples", flow.SAMPLE), _pool(test, "samples", flow.SAMPLE)),
         fills=fills,
+        staged=staged,
     )
 
 

@@ -19,7 +19,7 @@ from common.cli.options import HomeOption
 from common.config import load_config
 from common.errors import ConfigError
 from common.settings import settings
-from processors.study import controls, trading
+from processors.study import controls, staged, trading
 from processors.study.analysis import MIN_EPISODES, MIN_SESSIONS, Report, study
 from processors.study.episodes import HORIZONS_S, PRIMARY
 from processors.study.ledger import Ledger
@@ -61,7 +61,8 @@ def main(
         typer.Option(
             metavar="FILE",
             help="Parquet table of true removals from an order-by-order feed (ts_event, side, price, size, cause): adds"
-            " precision and recall of the inferred fills.",
+            " precision and recall of the inferred fills. Or the simulator's truth (.json): adds the hit rates of the"
+            " staged fights, too.",
         ),
     ] = None,
     simulated: Annotated[
@@ -86,10 +87,15 @@ def main(
         def say(what: str) -> None:
             progress.update(task, description=what)
 
+        hits, removals = None, truth
+        if truth is not None and truth.suffix == ".json":
+            say("staged fights against the truth")
+            told = staged.read(truth)
+            hits, removals = lake.staged_truth(told), told.causes
         fills = None
-        if truth is not None:
+        if removals is not None:
             say("fills against the truth")
-            fills = lake.fill_truth(truth)
+            fills = lake.fill_truth(removals)
         report = study(
             lake,
             Ledger(settings().home / "study" / "ledger.jsonl"),
@@ -105,6 +111,7 @@ def main(
             test_from=None if test_from is None else _date(test_from),
             simulated=simulated,
             fills=fills,
+            staged=hits,
             progress=say,
         )
         say("plots")

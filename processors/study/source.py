@@ -16,7 +16,7 @@ from common.config import NS_PER_S, EngineConfig
 from common.errors import ConfigError, InputError
 from common.recorded import Recorded, bronze_inputs
 from common.sessions import cme_es_sessions
-from processors.study import controls, fills, flow, trading
+from processors.study import controls, fills, flow, staged, trading
 from processors.study.episodes import (
     EPISODE,
     FEATURE_COLUMNS,
@@ -143,6 +143,21 @@ class Lake:
                 hint="Publish the same session's mbp-10 and trades first.",
             )
         return fills.compare(found, fills.truth(table, begin_ns, end_ns))
+
+    def staged_truth(self, truth: staged.Truth) -> list[staged.Hits]:
+        """What the stored signals and outcomes say of the truth's staged fights.
+
+        Raises InputError when no signals are stored for that session under the configuration.
+        """
+        sessions = cme_es_sessions()
+        date = int(sessions.date[int(np.searchsorted(sessions.close_ns, truth.begin_ns, side="right"))])
+        signals = self._gold(topics.SIGNALS, ("ts_event_ns", "level_id", "signal"), date, own=True)
+        if not signals.num_rows:
+            raise InputError(
+                f"no signals of {date} are stored, of which the truth tells", hint="Run the simulated session first."
+            )
+        columns = ("level_id", "direction", "ts_touch_ns", "outcome_120s")
+        return staged.hits(truth.episodes, signals, self._gold(topics.OUTCOMES, columns, date, own=True))
 
     def _judged(self, date: int, prices: controls.Prices) -> controls.Judged:
         """The controls' rows. Reading begins at the close before, where contracts and books are told anew."""

@@ -82,6 +82,7 @@ def tables(report: Report) -> list[Table]:
         _trades(report),
         _flow(report),
         _fills(report),
+        _staged(report),
     ]
     return [table for table in made if table is not None and table.rows]
 
@@ -229,6 +230,31 @@ def _fills(report: Report) -> Table | None:
         "Fills inferred from the book, against the order-by-order truth",
         "In contracts, at exact event time, side and tick.",
         ("measure", "value", "of"),
+        rows,
+    )
+
+
+def _staged(report: Report) -> Table | None:
+    if report.staged is None:
+        return None
+    rows = [
+        (
+            hits.kind.lower(),
+            f"{hits.staged:,}",
+            f"{hits.said:,} ({share(hits.said / hits.staged)})",
+            f"{hits.opposite:,}",
+            f"{hits.labelled:,} ({share(hits.labelled / hits.staged)})",
+            number(hits.lead_s, 1),
+        )
+        for hits in report.staged
+    ]
+    return Table(
+        "Staged fights, against what they were staged for",
+        "Signal: it came during the fight or within 2 s after price was let go (for a pin: none that takes a side)."
+        " Opposite: a signal that takes the other side came. Label: the outcome at 120 s says where price went. Lead:"
+        " median time from the first right signal to when price was let go. A simulator's fights follow the engine's"
+        " own idea of the market: this shows that the parts work together, and nothing about a real one.",
+        ("staged", "fights", "signal", "opposite", "label", "lead, s"),
         rows,
     )
 

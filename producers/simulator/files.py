@@ -1,4 +1,8 @@
-"""The made-up session as DBN files: the vendor's record layouts, metadata and compression."""
+"""The made-up session's files, written in pieces: DBN in the vendor's layout, the capture, the table of causes.
+
+Compressors are given pieces of one size whatever arrives, so that the bytes do not depend on how the session was cut.
+A file has its name only when it is whole.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +10,29 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import databento_dbn
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import zstandard
 from databento_dbn.metadata import MappingInterval
-from numba import njit
 from numpy.typing import NDArray
 
-from producers.dbn.file import LAYOUTS
+from common.errors import InputError
 from producers.dbn.parse import SIMULATED_DATASET
-from producers.simulator.feed import write_bytes
-from producers.simulator.market import ADD, ASK, BID, CANCEL, LEVELS, TICKS, TRADE, UNSEEN, Market
+from producers.simulator.records import BASE_TICK, INSTRUMENT_ID, TICK_1E9
+from producers.simulator.shapes import CAUSES
 
-INSTRUMENT_ID = 4916
-PUBLISHER_ID = 1
 SYMBOL = "ESM5"
-TICK_1E9 = 250_000_000
-LAST_FLAG = 128
 NS_PER_DAY = 86_400_000_000_000
-CONTRACTS_PER_ORDER = 4
-"""Mean size of an order, from which a level's order count follows."""
+PIECE_BYTES = 1 << 20
+GROUP_ROWS = 1 << 18
+"""Rows of a row group of the table of causes."""
 
-_ACTIONS = np.array([b"A", b"C", b"T"])
-_SIDES = np.array([b"B", b"A"])
-_ADD, _CANCEL, _TRADE, _UNSEEN, _ASK, _LEVELS = ADD, CANCEL, TRADE, UNSEEN, ASK, LEVELS
+_CAUSES = pa.array(CAUSES)
+_SIDES = pa.array(["B", "A"])
 
 
 @dataclass(slots=True)
@@ -50,117 +52,110 @@ class _Mapping:
     intervals: Sequence[MappingInterval]
 
 
-@njit(cache=True)
-def _books(
-    kinds: NDArray[np.int64],
-    sides: NDArray[np.int64],
-    ticks: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    span: int,
-    levels: NDArray[np.int64],
-) -> None:
-    """The ten best levels of both sides after every change (before it, for a trade): tick, size per side and level.
+class CompressedFile:
+    """A zstd file in the making. Raises InputError when it cannot be written."""
 
-    ``levels`` int64[changes, 2, 10, 2]; tick -1 where there is none.
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._partial = partial_of(path)
+        self._held = bytearray()
+        self._file: BinaryIO = _opened(self._partial)
+        self._stream = zstandard.ZstdCompressor(level=3).stream_writer(self._file, closefd=False)
+
+    def write(self, content: bytes | memoryview) -> None:
+        """Add to the file."""
+        self._held += content
+        whole = len(self._held) // PIECE_BYTES * PIECE_BYTES
+        if whole:
+            with memoryview(self._held) as held:
+                for at in range(0, whole, PIECE_BYTES):
+                    self._stream.write(held[at : at + PIECE_BYTES])
+            del self._held[:whole]
+
+    def close(self) -> Path:
+        """Write the rest; the file is whole."""
+        self._stream.write(bytes(self._held))
+        self._stream.close()  # type: ignore[no-untyped-call]
+        self._file.close()
+        self._partial.replace(self._path)
+        return self._path
+
+
+class DbnFile(CompressedFile):
+    """A DBN file of one schema from ``begin_ns`` until before ``end_ns``; records come as 64-bit words."""
+
+    def __init__(self, path: Path, schema: str, begin_ns: int, end_ns: int) -> None:
+        super().__init__(path)
+        day = dt.date(1970, 1, 1) + dt.timedelta(days=begin_ns // NS_PER_DAY)
+        mapping = _Mapping(SYMBOL, [_Interval(day, day + dt.timedelta(days=1), str(INSTRUMENT_ID))])
+        metadata = databento_dbn.Metadata(
+            dataset=SIMULATED_DATASET,
+            start=begin_ns,
+            end=end_ns,
+            stype_in=databento_dbn.SType.from_str("raw_symbol"),
+            stype_out=databento_dbn.SType.from_str("instrument_id"),
+            schema=databento_dbn.Schema.from_str(schema),
+            symbols=[SYMBOL],
+            mappings=[mapping],
+        )
+        self.write(bytes(metadata))
+
+    def add(self, words: NDArray[np.uint64]) -> None:
+        """Add records, uint64[rows, words of one]."""
+        self.write(words.data.cast("B") if words.size else b"")
+
+
+class CausesFile:
+    """Why displayed sizes changed, as Parquet: ``ts_event`` (ns), ``side`` (B or A), ``price`` (1e-9 points), ``size``
+    (contracts), ``cause`` (one of CAUSES).
     """
-    book = np.zeros((2, span), np.int64)
-    best = np.array([-1, span], np.int64)
-    for i in range(len(kinds)):
-        side, tick = sides[i], ticks[i]
-        if kinds[i] == _UNSEEN:
-            book[side, tick] = sizes[i]
-        elif kinds[i] == _ADD:
-            book[side, tick] += sizes[i]
-        elif kinds[i] == _CANCEL:
-            book[side, tick] -= sizes[i]
-        if kinds[i] != _TRADE and book[side, tick] > 0:
-            best[side] = min(best[side], tick) if side == _ASK else max(best[side], tick)
-        for s in range(2):
-            step = 1 if s == _ASK else -1
-            while 0 <= best[s] < span and book[s, best[s]] == 0:
-                best[s] += step
-            at, found = best[s], 0
-            while found < _LEVELS and 0 <= at < span:
-                if book[s, at] > 0:
-                    levels[i, s, found, 0] = at
-                    levels[i, s, found, 1] = book[s, at]
-                    found += 1
-                at += step
-            levels[i, s, found:, 0] = -1
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._partial = partial_of(path)
+        _opened(self._partial).close()
+        fields = {"ts_event": pa.int64(), "side": pa.string(), "price": pa.int64(), "size": pa.int64()}
+        self._schema = pa.schema([*fields.items(), ("cause", pa.string())])
+        self._writer = pq.ParquetWriter(self._partial, self._schema, compression="zstd")
+        self._held = np.zeros((0, 5), np.int64)
+
+    def add(self, rows: NDArray[np.int64]) -> None:
+        """Add rows as `shapes.World.causes` has them."""
+        self._held = np.concatenate([self._held, rows])
+        while len(self._held) >= GROUP_ROWS:
+            self._write(self._held[:GROUP_ROWS])
+            self._held = self._held[GROUP_ROWS:]
+
+    def close(self) -> Path:
+        """Write the rest; the file is whole."""
+        self._write(self._held)
+        self._writer.close()
+        self._partial.replace(self._path)
+        return self._path
+
+    def _write(self, rows: NDArray[np.int64]) -> None:
+        ts_ns, side, tick, size, cause = (np.ascontiguousarray(column) for column in rows.T)
+        columns = [ts_ns, _SIDES.take(side), (tick + BASE_TICK) * TICK_1E9, size, _CAUSES.take(cause)]
+        self._writer.write_table(pa.table([pa.array(column) for column in columns], schema=self._schema))
 
 
-def write_session(market: Market, out: Path, name: str) -> tuple[Path, Path]:
-    """Write the book and the trades of the market's changes; returns both paths. Raises InputError when it cannot."""
-    rows = np.array([(c.ts_ns, c.kind, c.side, c.tick, c.size, c.is_last) for c in market.changes], np.int64)
-    ts_ns, kinds, sides, ticks, sizes, last = rows.T.copy()
-    levels = np.zeros((len(rows), 2, LEVELS, 2), np.int64)
-    _books(kinds, sides, ticks - market.base_tick, sizes, TICKS, levels)
-    shown = kinds != UNSEEN
-    common = _common(market, ts_ns[shown], kinds[shown], sides[shown], ticks[shown], sizes[shown])
-    book = np.zeros(len(common), LAYOUTS["mbp-10"].dtype)
-    for field in common.dtype.names or ():
-        book[field] = common[field]
-    book["flags"] = np.where(last[shown] == 1, LAST_FLAG, 0)
-    _fill_levels(book, levels[shown], market.base_tick)
-    is_trade = kinds[shown] == TRADE
-    return (
-        _write(out / f"{name}.mbp-10.dbn.zst", "mbp-10", book),
-        _write(out / f"{name}.trades.dbn.zst", "trades", common[is_trade]),
-    )
+def partial_of(path: Path) -> Path:
+    """The name of a file that is not whole yet."""
+    return path.with_name(path.name + ".partial")
 
 
-def _common(
-    market: Market,
-    ts_ns: NDArray[np.int64],
-    kinds: NDArray[np.int64],
-    sides: NDArray[np.int64],
-    ticks: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-) -> NDArray[np.void]:
-    """The fields that book and trade records share, in the trades' layout."""
-    out = np.zeros(len(ts_ns), LAYOUTS["trades"].dtype)
-    draws = np.array([market.random.randint(0, 2**20) for _ in range(len(ts_ns))], np.int64)
-    new_event = np.diff(ts_ns, prepend=0) > 0
-    delay_ns = np.maximum.accumulate(np.where(new_event, ts_ns + 120_000 + draws % 90_000, 0)) - ts_ns
-    out["publisher_id"] = PUBLISHER_ID
-    out["instrument_id"] = INSTRUMENT_ID
-    out["ts_event"] = ts_ns
-    out["ts_recv"] = ts_ns + delay_ns
-    out["ts_in_delta"] = 13_000 + draws % 4_000
-    out["sequence"] = np.cumsum(np.where(new_event, 1 + (draws >> 12) % 3, 0))
-    out["price"] = ticks * TICK_1E9
-    out["size"] = sizes
-    out["action"] = _ACTIONS[kinds]
-    out["side"] = _SIDES[sides]
-    return out
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write a file whole or not at all. Raises InputError when it cannot."""
+    partial = partial_of(path)
+    with _opened(partial) as file:
+        file.write(content)
+    partial.replace(path)
+    return path
 
 
-def _fill_levels(book: NDArray[np.void], levels: NDArray[np.int64], base_tick: int) -> None:
-    for side, letter in ((BID, "bid"), (ASK, "ask")):
-        for level in range(LEVELS):
-            tick, size = levels[:, side, level, 0], levels[:, side, level, 1]
-            there = tick >= 0
-            price = np.where(there, (tick + base_tick) * TICK_1E9, databento_dbn.UNDEF_PRICE)
-            book[f"{letter}_px_{level:02d}"] = price
-            book[f"{letter}_sz_{level:02d}"] = np.where(there, size, 0)
-            book[f"{letter}_ct_{level:02d}"] = np.where(there, -(-size // CONTRACTS_PER_ORDER), 0)
-
-
-def _write(path: Path, schema: str, records: NDArray[np.void]) -> Path:
-    layout = LAYOUTS[schema]
-    records["length"] = layout.dtype.itemsize // 4
-    records["rtype"] = layout.rtype
-    begin_ns, end_ns = (int(records["ts_event"][i]) for i in (0, -1))
-    day = dt.date(1970, 1, 1) + dt.timedelta(days=begin_ns // NS_PER_DAY)
-    mapping = _Mapping(SYMBOL, [_Interval(day, day + dt.timedelta(days=1), str(INSTRUMENT_ID))])
-    metadata = databento_dbn.Metadata(
-        dataset=SIMULATED_DATASET,
-        start=begin_ns,
-        end=end_ns + 1,
-        stype_in=databento_dbn.SType.from_str("raw_symbol"),
-        stype_out=databento_dbn.SType.from_str("instrument_id"),
-        schema=databento_dbn.Schema.from_str(schema),
-        symbols=[SYMBOL],
-        mappings=[mapping],
-    )
-    return write_bytes(path, zstandard.ZstdCompressor(level=3).compress(bytes(metadata) + records.tobytes()))
+def _opened(path: Path) -> BinaryIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}", hint="Choose another --out folder.") from None

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from producers.massive.symbols import PUT, OptionSymbol
-from producers.simulator.feed import NS_PER_MS, Message, Underlying, arrival, pauses
+from producers.simulator.feed import NS_PER_MS, Clock, Message, Underlying, arrival
 from producers.simulator.pricing import Value, value
-from producers.simulator.ratio import NS_PER_S, START_NS
-from producers.simulator.script import Fuel, Staged
-
-CLOSE_NS = START_NS + 6 * 3_600 * NS_PER_S + 1_830 * NS_PER_S
-"""2025-06-03 20:00 UTC, when they expire."""
+from producers.simulator.ratio import CLOSE_NS, NS_PER_S, START_NS
+from producers.simulator.script import Fuel
 
 EXPIRY_DAY = START_NS // (86_400 * NS_PER_S)
 EXPIRY = "2025-06-03"
@@ -26,7 +21,7 @@ LIVELY_USD = 4.0
 
 LIVELY_NS = NS_PER_S // 2
 CHAIN_S = 30
-TRADE_MS = 170
+TRADE_MS, LOOK_MS = 170, 100
 QUOTE_VENUES = (300, 302, 303, 309, 312, 313, 316)
 AUTOMATIC, SWEEP, AUCTION, MULTI_LEG = 209, 219, 227, 232
 
@@ -49,27 +44,29 @@ class _Contract:
         return str(OptionSymbol("SPY", EXPIRY_DAY, self.right, self.strike * 1_000))
 
 
-def option_messages(spy: Underlying, staged: Sequence[Staged], seed: int) -> list[Message]:
-    """Quotes, trades and chain snapshots, in the order of their times."""
-    return _Options(spy, staged, random.Random(f"options-{seed}")).run()  # noqa: S311 - a market, not a secret
+class Options:
+    """The options' messages from ``begin_ns`` on, ``density`` times as many as a demonstration has."""
 
-
-class _Options:
-    def __init__(self, spy: Underlying, staged: Sequence[Staged], rng: random.Random) -> None:
+    def __init__(self, spy: Underlying, seed: int, begin_ns: int, density: int) -> None:
         self._spy = spy
-        self._rng = rng
-        self._staged = staged
-        self._begins_ns = [one.begin_ns for one in staged]
+        self._rng = random.Random(f"options-{seed}")  # noqa: S311 - a market, not a secret
+        self._chain_ns = begin_ns + NS_PER_S
+        self._looks = Clock(self._rng, begin_ns, LOOK_MS // density)
+        self._trades = Clock(self._rng, begin_ns + 2 * NS_PER_S, TRADE_MS // density)
+        self._fuel: Fuel = "NEUTRAL"
         self._contracts = {(k, right): _Contract(k, right) for k in STRIKES for right in (0, PUT)}
         self._number = 0
         self._out: list[Message] = []
 
-    def run(self) -> list[Message]:
-        begin_ns, end_ns = self._spy.begin_ns, self._spy.end_ns
-        chains = range(begin_ns + NS_PER_S, end_ns, CHAIN_S * NS_PER_S)
-        looks = pauses(self._rng, begin_ns, end_ns, 100)
-        trades = pauses(self._rng, begin_ns + 2 * NS_PER_S, end_ns, TRADE_MS)
-        times = [(ts_ns, 0) for ts_ns in chains] + [(ts_ns, 1) for ts_ns in looks] + [(ts_ns, 2) for ts_ns in trades]
+    def until(self, end_ns: int, fuel: Fuel) -> list[Message]:
+        """The next messages, of times before ``end_ns``, while customers trade so that dealers come to ``fuel``."""
+        self._out = []
+        self._fuel = fuel
+        times = [(ts_ns, 1) for ts_ns in self._looks.until(end_ns)]
+        times += [(ts_ns, 2) for ts_ns in self._trades.until(end_ns)]
+        while self._chain_ns < end_ns:
+            times.append((self._chain_ns, 0))
+            self._chain_ns += CHAIN_S * NS_PER_S
         for ts_ns, what in sorted(times):
             (self._snapshot, self._look, self._trade)[what](ts_ns)
         return self._out
@@ -104,8 +101,7 @@ class _Options:
         self._add(ts_ns, {"ev": "Q", "sym": contract.ticker, **venues, **sides})
 
     def _trade(self, ts_ns: int) -> None:
-        place = bisect_right(self._begins_ns, ts_ns) - 1
-        fuel: Fuel = self._staged[place].episode.fuel if place >= 0 else "NEUTRAL"
+        fuel = self._fuel
         contract = self._chosen(fuel, self._spy.at(ts_ns))
         if ts_ns - contract.quoted_ns > NS_PER_S or self._prices(contract, ts_ns) != (contract.bid, contract.ask):
             self._quote(contract, max(ts_ns - self._rng.randint(5, 30) * NS_PER_MS, contract.quoted_ns))

@@ -1,12 +1,14 @@
 """Black-Scholes without interest, on a smooth smile: what an option of the made-up session is worth.
 
-The machine's own exp, log and erf are good enough: what leaves the simulator is rounded far above their last bit.
+Nothing here asks the machine's mathematical library, so that the same seed writes the same prices everywhere.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+from producers.simulator.elementary import log, normal, normal_density
 
 NS_PER_YEAR = 365 * 86_400 * 1_000_000_000
 
@@ -34,9 +36,9 @@ def value(spot: float, strike: float, left_ns: int, *, is_put: bool) -> Value:
     sigma = smile(spot, strike)
     years = left_ns / NS_PER_YEAR
     deviation = sigma * math.sqrt(years)
-    d1 = math.log(spot / strike) / deviation + 0.5 * deviation
-    density = math.exp(-0.5 * d1 * d1) / math.sqrt(2.0 * math.pi)
-    above, stays_above = _normal(d1), _normal(d1 - deviation)
+    d1 = log(spot / strike) / deviation + 0.5 * deviation
+    density = normal_density(d1)
+    above, stays_above = normal(d1), normal(d1 - deviation)
     call = spot * above - strike * stays_above
     return Value(
         price=call - spot + strike if is_put else call,
@@ -46,7 +48,3 @@ def value(spot: float, strike: float, left_ns: int, *, is_put: bool) -> Value:
         vega=spot * density * math.sqrt(years) / 100.0,
         sigma=sigma,
     )
-
-
-def _normal(x: float) -> float:
-    return 0.5 * (1.0 + math.erf(x / math.sqrt(2.0)))

@@ -5,6 +5,12 @@ from __future__ import annotations
 START_NS = 1_748_957_370_000_000_000
 """2025-06-03 13:29:30 UTC, half a minute before the regular session opens."""
 
+RTH_OPEN_NS = START_NS + 30_000_000_000
+"""2025-06-03 13:30 UTC."""
+
+CLOSE_NS = RTH_OPEN_NS + 23_400_000_000_000
+"""2025-06-03 20:00 UTC, when the regular session ends and its options expire."""
+
 NS_PER_S = 1_000_000_000
 TICKS_PER_POINT = 4
 

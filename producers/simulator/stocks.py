@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from heapq import heappop, heappush
 
-from producers.simulator.feed import NS_PER_MS, Message, Underlying, arrival, pauses
-from producers.simulator.ratio import NS_PER_S, START_NS
+from producers.simulator.feed import NS_PER_MS, Clock, Message, Underlying, arrival
+from producers.simulator.ratio import RTH_OPEN_NS
 
-RTH_OPEN_NS = START_NS + 30 * NS_PER_S
-"""2025-06-03 13:30 UTC."""
+TRADE_MS, LOOK_MS = 140, 80
+"""Mean time between trades, and between looks at what a quote should be."""
 
 FOLLOW_MS = (3, 12)
 """How much later than ES the quote moves."""
@@ -24,40 +24,42 @@ APART = ((2,), (10,), (52,), (53,))
 """Conditions of trades made at prices that are not the market's: averaged, derived, contingent."""
 
 
-def stock_messages(spy: Underlying, seed: int) -> list[Message]:
-    """Quotes and trades of SPY, in the order of their times."""
-    return _Stocks(spy, random.Random(f"stocks-{seed}")).run()  # noqa: S311 - a market, not a secret
+class Stocks:
+    """SPY's messages from ``begin_ns`` on, ``density`` times as many as a demonstration has."""
 
-
-class _Stocks:
-    def __init__(self, spy: Underlying, rng: random.Random) -> None:
+    def __init__(self, spy: Underlying, seed: int, begin_ns: int, density: int) -> None:
         self._spy = spy
-        self._rng = rng
+        self._rng = random.Random(f"stocks-{seed}")  # noqa: S311 - a market, not a secret
+        self._trades = Clock(self._rng, begin_ns, TRADE_MS // density)
+        self._looks = Clock(self._rng, begin_ns, LOOK_MS // density)
+        self._seen_ns = begin_ns
+        self._followed: list[int] = []
+        self._opened = False
         self._basis_e6 = 0
         self._number = 0
         self._bid, self._ask = 0, 0
         self._quoted_ns = 0
         self._out: list[Message] = []
 
-    def run(self) -> list[Message]:
-        trades = pauses(self._rng, self._spy.begin_ns, self._spy.end_ns, 140)
-        times = [(ts_ns, True) for ts_ns in trades]
-        times += [(ts_ns, False) for ts_ns in self._quote_times()]
-        opened = False
+    def until(self, end_ns: int) -> list[Message]:
+        """The next messages, of times before ``end_ns``, up to which the underlying is known."""
+        self._out = []
+        for moved_ns in self._spy.moves_ns(self._seen_ns, end_ns):
+            heappush(self._followed, moved_ns + self._rng.randint(*FOLLOW_MS) * NS_PER_MS)
+        self._seen_ns = end_ns
+        times = [(ts_ns, True) for ts_ns in self._trades.until(end_ns)]
+        times += [(ts_ns, False) for ts_ns in self._looks.until(end_ns)]
+        while self._followed and self._followed[0] < end_ns:
+            times.append((heappop(self._followed), False))
         for ts_ns, is_trade in sorted(times):
-            if ts_ns >= RTH_OPEN_NS and not opened and self._bid:
-                opened = True
+            if ts_ns >= RTH_OPEN_NS and not self._opened and self._bid:
+                self._opened = True
                 self._trade(ts_ns, self._bid, 100, [OFFICIAL_OPEN])
             if is_trade:
                 self._usual_trade(ts_ns)
             else:
                 self._quote(ts_ns)
         return self._out
-
-    def _quote_times(self) -> Iterator[int]:
-        for moved_ns in self._spy.moves_ns:
-            yield moved_ns + self._rng.randint(*FOLLOW_MS) * NS_PER_MS
-        yield from pauses(self._rng, self._spy.begin_ns, self._spy.end_ns, 80)
 
     def _quote(self, ts_ns: int) -> None:
         self._basis_e6 += self._rng.randint(-300, 300)

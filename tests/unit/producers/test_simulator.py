@@ -1,4 +1,4 @@
-"""The made-up session: real DBN files, a consistent book, SPY and its options that follow, levels as staged."""
+"""The made-up session: real DBN files, books that agree, SPY and its options that follow, levels as staged."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import databento
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
@@ -40,7 +41,7 @@ LEAST = {
     FUTURES_TRADES: 2_000,
     STOCKS_QUOTES: 4_000,
     STOCKS_TRADES: 3_000,
-    OPTIONS_QUOTES: 4_000,
+    OPTIONS_QUOTES: 5_000,
     OPTIONS_TRADES: 2_500,
     OPTIONS_GREEKS: 600,
 }
@@ -48,7 +49,7 @@ LEAST = {
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
-    return simulate(tmp_path_factory.mktemp("sim"))
+    return simulate(tmp_path_factory.mktemp("sim"), orders=True)
 
 
 def test_made_up_records_say_that_they_are(records: dict[str, Batch]) -> None:
@@ -97,10 +98,16 @@ def trades(session: Session) -> NDArray[np.void]:
     return vendor_array(session.trades)
 
 
-def test_equal_seeds_write_equal_bytes_and_others_do_not(tmp_path: Path) -> None:
-    first, second = simulate(tmp_path / "a", 3, 0.5), simulate(tmp_path / "b", 3, 0.5)
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-    assert simulate(tmp_path / "c", 4, 0.5)[0].read_bytes() != first[0].read_bytes()
+def contents(session: Session) -> list[bytes]:
+    return [path.read_bytes() for path in session if path is not None]
+
+
+def test_equal_seeds_write_equal_bytes_however_the_session_is_cut(tmp_path: Path) -> None:
+    first = contents(simulate(tmp_path / "a", 3, 1.0, orders=True))
+    assert len(first) == 6
+    assert contents(simulate(tmp_path / "b", 3, 1.0, orders=True, rows=1_000)) == first
+    other = contents(simulate(tmp_path / "c", 4, 1.0, orders=True))
+    assert all(a != b for a, b in zip(first, other, strict=True))
 
 
 def test_it_is_a_moderate_session_of_the_length_asked_for(records: dict[str, Batch]) -> None:
@@ -128,24 +135,100 @@ def test_the_book_has_ten_rising_levels_and_is_never_crossed(book: NDArray[np.vo
             assert (book[f"{side}_sz_{level:02d}"] > 0).all() and (book[f"{side}_ct_{level:02d}"] > 0).all()
 
 
-def test_every_change_of_size_is_what_its_record_says(book: NDArray[np.void]) -> None:
-    """A tick that is seen before and after changes by the order's size, and only the order's tick does."""
-    for at in range(1, 5_000):
-        before, after = (
-            {
-                (side, int(record[f"{side}_px_{level:02d}"])): int(record[f"{side}_sz_{level:02d}"])
-                for side in ("bid", "ask")
-                for level in range(10)
-            }
-            for record in (book[at - 1], book[at])
-        )
-        action = book["action"][at]
-        own = ("bid" if book["side"][at] == b"B" else "ask", int(book["price"][at]))
-        size = int(book["size"][at])
-        for tick in before.keys() & after.keys():
-            change = after[tick] - before[tick]
-            expected = 0 if action == b"T" or tick != own else (size if action == b"A" else -size)
-            assert change == expected, (at, tick)
+@pytest.fixture(scope="module")
+def orders(session: Session) -> NDArray[np.void]:
+    assert session.orders is not None
+    return vendor_array(session.orders)
+
+
+class Queues:
+    """A book that is rebuilt from the order-by-order feed as its readers do."""
+
+    def __init__(self) -> None:
+        self.standing: dict[int, tuple[str, int, int]] = {}
+        self.totals: dict[str, Counter[int]] = {"B": Counter(), "A": Counter()}
+        self.counts: dict[str, Counter[int]] = {"B": Counter(), "A": Counter()}
+        self.priority: dict[tuple[str, int], dict[int, None]] = {}
+
+    def apply(self, action: str, side: str, order_id: int, price: int, size: int) -> None:
+        if action == "C":
+            *place, standing = self.standing[order_id]
+            assert place == [side, price] and standing == size
+            self._put(order_id, side, price, 0)
+        elif action in ("A", "M"):
+            assert (order_id in self.standing) == (action == "M")
+            self._put(order_id, side, price, size)
+
+    def best(self, side: str) -> list[tuple[int, int, int]]:
+        prices = sorted((p for p, n in self.totals[side].items() if n), reverse=side == "B")[:10]
+        return [(price, self.totals[side][price], self.counts[side][price]) for price in prices]
+
+    def _put(self, order_id: int, side: str, price: int, size: int) -> None:
+        before = self.standing.pop(order_id, None)
+        if before is not None:
+            self.totals[before[0]][before[1]] -= before[2]
+            self.counts[before[0]][before[1]] -= 1
+        queue = self.priority.setdefault((side, price), {})
+        if before is not None and (before[:2] != (side, price) or size == 0):
+            del self.priority[before[0], before[1]][order_id]
+        if size:
+            self.standing[order_id] = (side, price, size)
+            self.totals[side][price] += size
+            self.counts[side][price] += 1
+            queue.setdefault(order_id)
+
+
+def test_the_book_rebuilt_from_single_orders_is_the_book_of_the_ten_levels(
+    book: NDArray[np.void], orders: NDArray[np.void]
+) -> None:
+    shown = {int(record["ts_event"]): record for record in book[(book["flags"] & 128) > 0]}
+    queues, compared = Queues(), 0
+    for record in orders[:90_000]:
+        action, side = record["action"].decode(), record["side"].decode()
+        queues.apply(action, side, int(record["order_id"]), int(record["price"]), int(record["size"]))
+        if not record["flags"] & 128 or int(record["ts_event"]) not in shown:
+            continue
+        expected = shown[int(record["ts_event"])]
+        if compared % 20 == 0:
+            for side, letter in (("B", "bid"), ("A", "ask")):
+                levels = [
+                    tuple(int(expected[f"{letter}_{what}_{k:02d}"]) for what in ("px", "sz", "ct")) for k in range(10)
+                ]
+                assert queues.best(side) == levels
+        compared += 1
+    assert compared > 10_000
+
+
+def test_fills_go_to_the_first_order_of_the_queue_and_come_in_the_size_of_the_trade(orders: NDArray[np.void]) -> None:
+    """The orders of a price are filled in the order in which they came; an iceberg's next piece queues again."""
+    queues, fills, traded, filled = Queues(), 0, 0, 0
+    for record in orders[:90_000]:
+        action, side = record["action"].decode(), record["side"].decode()
+        order_id, price, size = int(record["order_id"]), int(record["price"]), int(record["size"])
+        if action == "F":
+            fills += 1
+            filled += size
+            assert next(iter(queues.priority[side, price])) == order_id
+        elif action == "T":
+            assert traded == filled
+            traded += size
+        queues.apply(action, side, order_id, price, size)
+    assert traded == filled and fills > 1_000
+
+
+def test_every_change_of_displayed_size_has_its_cause(session: Session, orders: NDArray[np.void]) -> None:
+    causes = pq.read_table(session.causes).to_pandas()
+    sums = causes.groupby("cause")["size"].sum()
+    assert set(sums.index) == {"FILL", "CANCEL", "ADD", "REPLENISHED"}
+    assert sums["FILL"] == orders["size"][orders["action"] == b"F"].sum()
+    first = orders[(orders["flags"] & 32) > 0]
+    last = Queues()
+    for record in orders:
+        fields = (record["action"].decode(), record["side"].decode())
+        last.apply(*fields, int(record["order_id"]), int(record["price"]), int(record["size"]))
+    left = sum(size for _, _, size in last.standing.values())
+    came = sums["ADD"] + sums["REPLENISHED"]
+    assert first["size"].sum() + came - sums["FILL"] - sums["CANCEL"] == left
 
 
 def test_a_trade_is_in_both_files_and_stands_before_the_change_that_it_causes(
@@ -155,9 +238,9 @@ def test_a_trade_is_in_both_files_and_stands_before_the_change_that_it_causes(
     for field in ("ts_event", "ts_recv", "sequence", "price", "size", "side"):
         assert np.array_equal(book[field][at], trades[field])
     caused = book[at + 1]
-    assert (caused["action"] == b"C").all()
+    assert np.isin(caused["action"], [b"C", b"M"]).all()
     assert (caused["ts_event"] == book["ts_event"][at]).all()
-    assert (caused["price"] == book["price"][at]).all() and (caused["size"] == book["size"][at]).all()
+    assert (caused["price"] == book["price"][at]).all()
     assert (caused["side"] != book["side"][at]).all()
     best = np.where(book["side"][at] == b"B", book["ask_px_00"][at], book["bid_px_00"][at])
     assert np.array_equal(book["price"][at], best)
@@ -165,7 +248,8 @@ def test_a_trade_is_in_both_files_and_stands_before_the_change_that_it_causes(
 
 def test_the_last_record_of_every_event_says_so(book: NDArray[np.void]) -> None:
     last = np.append(np.diff(book["ts_event"].astype(np.int64)) > 0, True)
-    assert np.array_equal(book["flags"] == 128, last)
+    assert np.array_equal((book["flags"] & 128) > 0, last)
+    assert np.flatnonzero(book["flags"] & 32).tolist() == [0]
 
 
 def test_everything_that_the_vendor_would_send_can_be_read(session: Session) -> None:
@@ -230,6 +314,7 @@ def test_every_kind_is_staged_and_price_goes_where_the_truth_says(
     truth: dict[str, Any], judged: dict[str, list[dict[str, Any]]]
 ) -> None:
     """Each episode has the engine's own label at its round level, and nothing else has one there."""
+    assert all(one["outcome"] == one["led_to"] for one in truth["episodes"])
     assert {one["kind"] for one in truth["episodes"]} == {"WALL", "ABSORPTION", "VACUUM", "CONSUMPTION", "SWEEP", "PIN"}
     labels = [row for row in judged[OUTCOMES] if row["level_kind"] == "ROUND"]
     assert [(row["level_id"], row["direction"], row["outcome_120s"]) for row in labels] == [
