@@ -69,12 +69,12 @@ class Pipeline:
             self._services.start(name)
         self._services.wait_until_listening()
 
-    def run(self, files: Sequence[Path], speed: str) -> Summary:
-        """Publish the files (none: a simulated session) and wait until they are through every stage.
+    def run(self, files: Sequence[Path], speed: str, *, day: bool = False) -> Summary:
+        """Publish the files (none: a simulated session, with ``day`` a whole one) and wait for every stage.
 
         Raises UnavailableError with the end of its log when anything ends before, or nothing moves for STALL_S.
         """
-        chosen = list(files) or self._simulated()
+        chosen = list(files) or self._simulated(day)
         arguments = ["publish", "--complex", COMPLEX, "--speed", speed]
         for path in chosen:
             arguments += ["--file", str(path)]
@@ -154,9 +154,10 @@ class Pipeline:
                     hint="Nothing that was acknowledged is lost: the same command starts it again and goes on.",
                 )
 
-    def _simulated(self) -> list[Path]:
+    def _simulated(self, day: bool) -> list[Path]:
         self._report.step("writing a simulated session")
         command = [sys.executable, "-m", "producers", "simulate", "--out", str(self._home / "simulated")]
+        command += ["--day"] if day else []
         environment = child_environment(PYTHONPATH=str(PROJECT_ROOT))
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode != 0:
