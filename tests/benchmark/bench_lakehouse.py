@@ -15,13 +15,14 @@ from rich.table import Table
 from common import kafka, topics
 from common.registry import Registry
 from tests.benchmark import lake_freshness, lake_rates, lake_scan
+from tests.support.lake_servers import catalog_environment, lake
 from tests.support.stack import environment, session_stack
 
 
 def measure(
     records: int, rounds: int, events_per_s: int, seconds: float, rows_per_hour: int, console: Console
 ) -> dict[str, Any]:
-    """All parts, on a broker, a registry and an embedded catalog of their own."""
+    """All parts, on servers of their own, with the embedded catalog and with a REST catalog on MinIO."""
     with tempfile.TemporaryDirectory() as folder, environment(BREAKWATER_HOME=folder, BREAKWATER_LOG_LEVEL="WARNING"):
         home = Path(folder)
         with session_stack(home) as endpoints, Registry(endpoints.registry_url) as registry:
@@ -31,9 +32,15 @@ def measure(
                 rates = lake_rates.measure(home, registry, namespace, records, rounds)
             with console.status("Freshness"):
                 fresh = lake_freshness.measure(registry, f"{namespace}.fresh", events_per_s, seconds)
+            with (
+                console.status("Freshness on MinIO"),
+                lake(home / "servers") as servers,
+                catalog_environment(servers.properties),
+            ):
+                stored = lake_freshness.measure(registry, f"{namespace}.stored", events_per_s, seconds)
         with console.status("A level's day"):
             scan = lake_scan.measure(rows_per_hour, rounds)
-    return {"rates": rates, "freshness": fresh, "scan": scan}
+    return {"rates": rates, "freshness": fresh, "freshness_minio": stored, "scan": scan}
 
 
 def main(
