@@ -48,6 +48,7 @@ COMMANDS = (
     Entry("study", "processors.study.command:app", "Ask the stored sessions whether the score knows anything.", LOOK),
     Entry("chaos", "infra.chaos.command:app", "Break the platform on purpose and count what is lost.", LOOK),
     Entry("simulate", "producers.__main__:simulate", "Write a made-up session of ES, SPY and its options.", LOOK),
+    Entry("hotzone", "producers.hotzones:app", "Set levels of your own while the market runs, or remove them.", LOOK),
     Entry("dead-letters", "producers.letters.command:app", "List, show and reprocess what could not be used.", LOOK),
     Entry("bench", "common.cli.bench:app", "Measure a part of the platform.", LOOK),
     Entry("producer", "producers", "Publish market data to the topics.", SERVICES),
