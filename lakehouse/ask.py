@@ -50,7 +50,10 @@ def query(
     at_snapshot: Annotated[int | None, typer.Option(help="The table as of this snapshot.")] = None,
     at_time: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d"], help="The tables as of (UTC)."),
+        typer.Option(
+            formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d"],
+            help="The tables as of (UTC).",
+        ),
     ] = None,
     tag: Annotated[str | None, typer.Option(help="The tables as of this tag.")] = None,
     form: Annotated[Format, typer.Option("--format", help="How the answer is printed.")] = Format.TABLE,
@@ -59,7 +62,7 @@ def query(
     """Ask the Iceberg tables in SQL (DuckDB)."""
     try:
         if listing:
-            _print(pa.table({"name": names(), "question": [question(name) for name in names()]}), form)
+            _list(form)
             return
         if sql is None:
             raise InputError("give SQL, or @NAME", hint=f"The stored queries are: {', '.join(names())}")
@@ -72,6 +75,18 @@ def query(
     except BreakwaterError as error:
         sys.stderr.write(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         raise typer.Exit(1) from error
+
+
+def _list(form: Format) -> None:
+    """The stored queries; in a terminal the questions may take several lines."""
+    if form is not Format.TABLE:
+        _print(pa.table({"name": names(), "question": [question(name) for name in names()]}), form)
+        return
+    shown = RichTable(show_edge=False, show_header=False, box=None)
+    shown.add_column(no_wrap=True, style="bold")
+    for name in names():
+        shown.add_row(f"@{name}", Text(question(name)))
+    Console().print(shown)
 
 
 def _note(text: str) -> None:
