@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,18 @@ class Column:
 
     def __len__(self) -> int:
         return len(self.values) if self.offsets is None else len(self.offsets) - 1
+
+    @property
+    def validity(self) -> NDArray[np.bool_]:
+        """Which records are not null: bool[length]."""
+        return np.ones(len(self), np.bool_) if self.valid is None else self.valid
+
+    def filled(self, instead: float, dtype: type[np.generic] | None = None) -> Any:
+        """The values, ``instead`` where they are null, contiguous and of ``dtype`` (None: as they are); a view where
+        that is nothing to do.
+        """
+        values = np.ascontiguousarray(self.values, dtype)
+        return values if self.valid is None else np.where(self.valid, values, values.dtype.type(instead))
 
     def take(self, index: NDArray[np.int64]) -> Column:
         """The records at ``index``, in that order (copies)."""

@@ -18,24 +18,25 @@ ABSENT = np.int64(-(2**31))
 """The tick of a price that is not there."""
 
 _ON_GRID = 1e-6
+GREATEST_TICK = 2**31 - 1
 
 
 @kernel
 def tick_of(dollars: float, tick_size: float) -> int:
-    """The tick of one price; ABSENT when it is not on the tick grid (within a millionth of a tick)."""
+    """The tick of one price; ABSENT when it is not within a millionth of a tick of the grid, or beyond 32 bits."""
     exact = dollars / tick_size
     nearest = np.floor(exact + 0.5)
-    if not abs(exact - nearest) <= _ON_GRID:
+    if not (abs(exact - nearest) <= _ON_GRID and abs(nearest) <= GREATEST_TICK):
         return -(2**31)
     return int(nearest)
 
 
 def to_ticks(dollars: NDArray[np.float64], tick_size: float = ES_TICK_SIZE) -> NDArray[np.int64]:
-    """Ticks of many prices; ABSENT where a price is not on the tick grid or not a number."""
+    """Ticks of many prices; ABSENT where a price is not on the tick grid, not a number or beyond 32 bits."""
     with np.errstate(invalid="ignore"):
         exact = dollars / tick_size
         nearest = np.floor(exact + 0.5)
-        good = np.abs(exact - nearest) <= _ON_GRID
+        good = (np.abs(exact - nearest) <= _ON_GRID) & (np.abs(nearest) <= GREATEST_TICK)
     return np.where(good, nearest, float(ABSENT)).astype(np.int64)
 
 

@@ -8,6 +8,7 @@ raised for bad market data: such records are counted in ``State.skipped``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +19,10 @@ from common import topics
 from common.columns import Batch
 from common.sessions import nyse_closes
 from processors.engine import inputs, kernel, market_inputs, option_flow, option_inputs, options, rows
-from processors.engine.kernel import Inputs, Outputs
-from processors.engine.order import Events
+from processors.engine.kernel import Inputs
+from processors.engine.order import KINDS, Events
 from processors.engine.shapes import PENDING
-from processors.engine.snap import new_scratch
+from processors.engine.snap import Outputs, new_scratch
 from processors.engine.state import OUTCOME, State, initial_state
 from processors.engine.universe import CANDIDATES
 from processors.engine.window import grown
@@ -43,41 +44,55 @@ class Output:
     flow: Batch
 
 
-def _ours(given: Any, batch: Batch, underlying: str) -> Any:
+def _ours(given: Any, batch: Batch, state: State) -> Any:
     """The option records, those on another underlying marked."""
-    return given._replace(ok=given.ok & market_inputs.text_is(batch.columns["underlying"], underlying))
+    return given._replace(ok=given.ok & market_inputs.text_is(batch.columns["underlying"], state.underlying))
 
 
-def kernel_inputs(state: State, events: Events) -> Inputs:
-    """The step's records as the kernels read them; empty arrays where a kind has none."""
+_CONVERT: dict[str, Callable[[Batch, State], Any]] = {
+    topics.FUTURES_MBP10: lambda batch, _: inputs.books(batch),
+    topics.FUTURES_TRADES: lambda batch, _: inputs.trades(batch),
+    topics.REQUESTS: lambda batch, state: market_inputs.requests(batch, state.underlying),
+    topics.FUTURES_STATUS: lambda batch, _: market_inputs.statuses(batch),
+    topics.FUTURES_DEFINITIONS: lambda batch, _: market_inputs.definitions(batch, _ASSET),
+    topics.STOCKS_QUOTES: lambda batch, state: market_inputs.stock_quotes(batch, state.underlying),
+    topics.STOCKS_TRADES: lambda batch, state: market_inputs.stock_trades(batch, state.underlying),
+    topics.OPTIONS_QUOTES: lambda batch, state: _ours(option_inputs.option_quotes(batch, nyse_closes()), batch, state),
+    topics.OPTIONS_TRADES: lambda batch, state: _ours(
+        option_inputs.option_trades(batch, nyse_closes(), state.config.MULTI_LEG_CONDITIONS), batch, state
+    ),
+    topics.OPTIONS_GREEKS: lambda batch, state: _ours(option_inputs.greeks(batch, nyse_closes()), batch, state),
+}
+"""Each input's records as the kernels read them; the inputs in the order of ``Inputs``."""
 
-    def of(topic: str) -> Batch:
-        found = events.batches.get(topic)
-        return inputs.no_records(topic) if found is None else found
 
-    underlying, config = state.underlying, state.config
-    closes = nyse_closes()
-    quotes, prints, chain = of(topics.OPTIONS_QUOTES), of(topics.OPTIONS_TRADES), of(topics.OPTIONS_GREEKS)
-    return Inputs(
-        books=inputs.books(of(topics.FUTURES_MBP10)),
-        trades=inputs.trades(of(topics.FUTURES_TRADES)),
-        requests=market_inputs.requests(of(topics.REQUESTS), underlying),
-        statuses=market_inputs.statuses(of(topics.FUTURES_STATUS)),
-        definitions=market_inputs.definitions(of(topics.FUTURES_DEFINITIONS), _ASSET),
-        stock_quotes=market_inputs.stock_quotes(of(topics.STOCKS_QUOTES), underlying),
-        stock_trades=market_inputs.stock_trades(of(topics.STOCKS_TRADES), underlying),
-        option_quotes=_ours(option_inputs.option_quotes(quotes, closes), quotes, underlying),
-        option_trades=_ours(
-            option_inputs.option_trades(prints, closes, config.MULTI_LEG_CONDITIONS), prints, underlying
-        ),
-        greeks=_ours(option_inputs.greeks(chain, closes), chain, underlying),
-    )
+def kernel_inputs(state: State, events: Events, nothing: Inputs) -> Inputs:
+    """The step's records as the kernels read them; those of ``nothing`` where an input has none."""
+    found = {
+        field: convert(events.batches[topic], state)
+        for field, (topic, convert) in zip(Inputs._fields, _CONVERT.items(), strict=True)
+        if topic in events.batches
+    }
+    return nothing._replace(**found)
+
+
+def _after_gap(events: Events) -> NDArray[np.int64]:
+    """Places of the events before which their feed was not covered."""
+    places = [np.zeros(0, np.int64)]
+    for topic, batch in events.batches.items():
+        gap = batch.columns.get("gap_begin_ns")
+        if gap is not None and gap.valid is not None and gap.valid.any():
+            own = np.flatnonzero(events.kind == KINDS[topic])
+            places.append(own[gap.valid[events.index[own]]])
+    return np.sort(np.concatenate(places))
 
 
 class Buffers:
-    """Room for what the kernel writes, emptied when it is full."""
+    """What outlives a step but is no state: room for what the kernel writes, emptied when it is full."""
 
-    def __init__(self, contracts: int) -> None:
+    def __init__(self, state: State) -> None:
+        contracts = len(state.arrays.options.contract)
+        self.no_inputs = Inputs._make(convert(inputs.no_records(topic), state) for topic, convert in _CONVERT.items())
         self.out = Outputs(
             np.zeros(_ROWS, rows.ROW),
             np.zeros(_OUTCOMES, OUTCOME),
@@ -94,11 +109,13 @@ class Buffers:
         self.out.written[:] = 0
 
     def taken(self) -> list[NDArray[np.void]]:
-        """All that was written since the last call: features, outcomes, flow."""
-        self.drain()
-        taken = [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in self.written]
-        for parts in self.written:
+        """All that was written since the last call: features, outcomes, flow. To be read before the next step."""
+        taken = []
+        for n, (parts, array) in enumerate(zip(self.written, self.out[:3], strict=True)):
+            last = array[: self.out.written[n]]
+            taken.append(np.concatenate([*parts, last]) if parts else last)
             parts.clear()
+        self.out.written[:] = 0
         return taken
 
     def widen(self, contracts: int) -> None:
@@ -133,15 +150,28 @@ def step(state: State, events: Events, until_ns: int) -> Output:
     """
     kind = np.ascontiguousarray(events.kind, np.int8)
     index = np.ascontiguousarray(events.index, np.int64)
-    given = kernel_inputs(state, events)
+    effective = np.ascontiguousarray(events.effective_ns, np.int64)
+    after_gap = _after_gap(events)
     sessions = state.session_table
     if state.room is None:
-        state.room = Buffers(len(state.arrays.options.contract))
+        state.room = Buffers(state)
     buffers: Buffers = state.room
+    given = kernel_inputs(state, events, buffers.no_inputs)
     at = 0
     while True:
         status, at = kernel.run(
-            state.arrays, state.parameters, sessions, kind, index, given, at, until_ns, buffers.out, buffers.scratch
+            state.arrays,
+            state.parameters,
+            sessions,
+            kind,
+            index,
+            effective,
+            after_gap,
+            given,
+            at,
+            until_ns,
+            buffers.out,
+            buffers.scratch,
         )
         if status == kernel.DONE:
             break

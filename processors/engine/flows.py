@@ -8,6 +8,11 @@ leaves the window, so they are exact.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from common.jit import inlined, kernel
 from processors.engine.shapes import (
     ADDED,
@@ -50,6 +55,14 @@ def flush_pending(s: Scalars, flow: WindowedSums, bucket: int) -> None:
     s.pending_count = 0
 
 
+@kernel
+def drop_pending(s: Scalars) -> None:
+    """What became of the volume traded at this ts_event will never be known."""
+    for n in range(s.pending_count):
+        s.pending[s.pending_key[n]] = -1
+    s.pending_count = 0
+
+
 @inlined
 def _change(s: Scalars, flow: WindowedSums, bucket: int, side: int, tick: int, delta: int) -> None:
     key = side * TICKS + (tick & TICK_MASK)
@@ -66,10 +79,10 @@ def _change(s: Scalars, flow: WindowedSums, bucket: int, side: int, tick: int, d
 
 
 @inlined
-def compare_books(s: Scalars, flow: WindowedSums, bucket: int, new_tick: Integers, new_size: Integers) -> None:
-    """Count the changes from the state's last book to a new one. ``new_*`` int64[2, DEPTH], MISSING beyond the
-    levels.
-    """
+def compare_books(
+    s: Scalars, flow: WindowedSums, bucket: int, new_tick: NDArray[np.int32], new_size: NDArray[np.int32]
+) -> None:
+    """Count the changes from the state's last book to a new one. ``new_*`` [2, DEPTH], MISSING beyond the levels."""
     for side in range(2):
         sign = 1 if side == ASK else -1  # ticks times sign rise from the best price outwards
         moved = 0
@@ -112,7 +125,7 @@ def compare_books(s: Scalars, flow: WindowedSums, bucket: int, new_tick: Integer
 
 
 @inlined
-def copy_book(ticks: Integers, sizes: Integers, to_ticks: Integers, to_sizes: Integers) -> None:
+def copy_book(ticks: NDArray[Any], sizes: NDArray[Any], to_ticks: Integers, to_sizes: Integers) -> None:
     """Copy a book, [2, DEPTH] each. (A slice assignment between arrays would allocate.)"""
     for side in range(2):
         for k in range(DEPTH):

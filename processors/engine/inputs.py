@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from common import schemas, topics
 from common.columns import Batch, Column
 from common.jit import kernel
 from common.prices import ABSENT, ES_TICK_SIZE, tick_of, to_ticks
+from common.ticks import ON_GRID, SIZES, TICKS
 from processors.engine.flows import MISSING
 from processors.engine.shapes import DEPTH, Floats, Integers
 
@@ -29,7 +30,7 @@ FLAG_LAST, FLAG_SNAPSHOT, FLAG_MAYBE_BAD_BOOK = 128, 32, 8
 
 
 class Books(NamedTuple):
-    """Book records. ``tick`` and ``size`` int64[n, 2, DEPTH], bids first, ``MISSING`` beyond the levels; the rest
+    """Book records. ``tick`` and ``size`` int32[n, 2, DEPTH], bids first, ``MISSING`` beyond the levels; the rest
     int64[n].
     """
 
@@ -38,8 +39,8 @@ class Books(NamedTuple):
     instrument_id: NDArray[np.int64]
     action: NDArray[np.int64]
     flags: NDArray[np.int64]
-    tick: NDArray[np.int64]
-    size: NDArray[np.int64]
+    tick: NDArray[np.int32]
+    size: NDArray[np.int32]
     ok: NDArray[np.bool_]
 
 
@@ -63,8 +64,8 @@ def _fill_level(
     side: int,
     k: int,
     tick_size: float,
-    ticks: Integers,
-    sizes: Integers,
+    ticks: NDArray[np.int32],
+    sizes: NDArray[np.int32],
     ok: NDArray[np.bool_],
 ) -> None:
     for n in range(len(price)):
@@ -77,24 +78,20 @@ def _fill_level(
         sizes[n, side, k] = size[n]
 
 
-def _valid(column: Column) -> NDArray[np.bool_]:
-    return np.ones(len(column), np.bool_) if column.valid is None else column.valid
+def _envelope(batch: Batch) -> tuple[Integers, Integers, Integers]:
+    columns = batch.columns
+    return (
+        columns["ts_effective_ns"].filled(0, np.int64),
+        columns["ts_event_ns"].filled(0, np.int64),
+        columns["instrument_id"].filled(0, np.int64),
+    )
 
 
-def _int64(values: NDArray[Any]) -> NDArray[np.int64]:
-    return np.ascontiguousarray(values, np.int64)
-
-
-def _instruments(batch: Batch) -> NDArray[np.int64]:
-    column = batch.columns["instrument_id"]
-    return np.where(_valid(column), column.values, 0).astype(np.int64)
-
-
-def books(batch: Batch) -> Books:
-    """Records of ``futures.mbp10.v1`` for the kernels."""
+def _levels(batch: Batch) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Ticks and contracts of each level, and whether a record's are all usable."""
     n = batch.length
-    ticks = np.full((n, 2, DEPTH), MISSING, np.int64)
-    sizes = np.zeros((n, 2, DEPTH), np.int64)
+    ticks = np.full((n, 2, DEPTH), MISSING, np.int32)
+    sizes = np.zeros((n, 2, DEPTH), np.int32)
     ok = np.ones(n, np.bool_)
     for side, name in enumerate(("bid", "ask")):
         for k in range(DEPTH):
@@ -102,7 +99,7 @@ def books(batch: Batch) -> Books:
             size = batch.columns[f"{name}_sz_{k + 1}"]
             _fill_level(
                 np.ascontiguousarray(price.values, np.float64),
-                _valid(price),
+                price.validity,
                 np.ascontiguousarray(size.values, np.int32),
                 side,
                 k,
@@ -111,15 +108,19 @@ def books(batch: Batch) -> Books:
                 sizes,
                 ok,
             )
+    return ticks, sizes, ok
+
+
+def books(batch: Batch) -> Books:
+    """Records of ``futures.mbp10.v1`` for the kernels; the book may stand in the columns of :mod:`common.ticks`."""
+    columns = batch.columns
+    if TICKS in columns:
+        ticks, sizes = columns[TICKS].filled(0, np.int32), columns[SIZES].filled(0, np.int32)
+        ok: NDArray[np.bool_] = columns[ON_GRID].filled(False, np.bool_)
+    else:
+        ticks, sizes, ok = _levels(batch)
     return Books(
-        _int64(batch["ts_effective_ns"]),
-        _int64(batch["ts_event_ns"]),
-        _instruments(batch),
-        _int64(batch["action"]),
-        _int64(batch["flags"]),
-        ticks,
-        sizes,
-        ok,
+        *_envelope(batch), columns["action"].filled(0, np.int64), columns["flags"].filled(0, np.int64), ticks, sizes, ok
     )
 
 
@@ -127,13 +128,11 @@ def trades(batch: Batch) -> Trades:
     """Records of ``futures.trades.v1`` for the kernels."""
     tick = to_ticks(np.ascontiguousarray(batch["price"], np.float64))
     on_grid = tick != ABSENT
-    size = _int64(batch["size"])
+    size = batch.columns["size"].filled(0, np.int64)
     aggressor = batch["aggressor"]
     sign = (aggressor == _BUY).astype(np.int64) - (aggressor == _SELL).astype(np.int64)
     return Trades(
-        _int64(batch["ts_effective_ns"]),
-        _int64(batch["ts_event_ns"]),
-        _instruments(batch),
+        *_envelope(batch),
         np.where(on_grid, tick, 0),
         size,
         sign,

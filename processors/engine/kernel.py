@@ -26,6 +26,7 @@ from processors.engine.apply import (
     end_time,
 )
 from processors.engine.episodes import censor_outcomes
+from processors.engine.flows import drop_pending
 from processors.engine.inputs import Books, Trades
 from processors.engine.market_inputs import Definitions, Requests, Statuses, StockQuotes, StockTrades
 from processors.engine.option_flow import has_flow_room
@@ -34,7 +35,7 @@ from processors.engine.options import apply_greeks, apply_quote, has_contract_ro
 from processors.engine.options import apply_trade as apply_option_trade
 from processors.engine.session import begin_session
 from processors.engine.shapes import PENDING, Integers, Parameters, SessionTable
-from processors.engine.snap import Scratch, emit_snap
+from processors.engine.snap import Outputs, Scratch, emit_snap
 from processors.engine.spot import spot_at
 from processors.engine.state import Arrays
 from processors.engine.universe import CANDIDATES
@@ -62,15 +63,6 @@ class Inputs(NamedTuple):
     option_quotes: OptionQuotes
     option_trades: OptionTrades
     greeks: Greeks
-
-
-class Outputs(NamedTuple):
-    """Where rows are written, and how many there are: of features, outcomes and option flow."""
-
-    features: NDArray[np.void]  # rows.ROW
-    outcomes: NDArray[np.void]  # state.OUTCOME
-    flow: NDArray[np.void]  # option_flow.FLOW_ROW
-    written: Integers  # [3]
 
 
 @kernel
@@ -110,7 +102,7 @@ def _snaps_before(
         _enter_session(st, sessions, snap_ns - 1)
         if s.session >= 0 and snap_ns <= s.session_close_ns:
             end_time(st, snap_ns // p.snap_ns, True)
-            emit_snap(st, p, snap_ns, out.features, out.outcomes, out.flow, out.written, scratch)
+            emit_snap(st, p, snap_ns, out, scratch)
             s.next_snap_ns += p.snap_ns
             if s.next_snap_ns > s.session_close_ns:
                 out.written[1] = censor_outcomes(s, st.outcomes, snap_ns, out.outcomes, out.written[1])
@@ -119,29 +111,6 @@ def _snaps_before(
         else:
             s.next_snap_ns = _FAR_NS
     return DONE
-
-
-@inlined
-def _effective_ns(inputs: Inputs, kind: int, i: int) -> Any:
-    if kind == _BOOK:
-        return inputs.books.effective_ns[i]
-    if kind == _TRADE:
-        return inputs.trades.effective_ns[i]
-    if kind == _STOCK_QUOTE:
-        return inputs.stock_quotes.effective_ns[i]
-    if kind == _STOCK_TRADE:
-        return inputs.stock_trades.effective_ns[i]
-    if kind == _OPTION_QUOTE:
-        return inputs.option_quotes.effective_ns[i]
-    if kind == _OPTION_TRADE:
-        return inputs.option_trades.effective_ns[i]
-    if kind == _GREEKS:
-        return inputs.greeks.effective_ns[i]
-    if kind == _STATUS:
-        return inputs.statuses.effective_ns[i]
-    if kind == _DEFINITION:
-        return inputs.definitions.effective_ns[i]
-    return inputs.requests.effective_ns[i]
 
 
 @inlined
@@ -165,6 +134,24 @@ def _is_ok(inputs: Inputs, kind: int, i: int) -> Any:
     if kind == _DEFINITION:
         return inputs.definitions.ok[i]
     return inputs.requests.ok[i]
+
+
+@kernel
+def _after_gap(st: Arrays, kind: int, effective_ns: int) -> None:
+    """The feed was not covered before this record: what its windows hold is not whole, and a book says nothing about
+    the one before it. What traded while books were missing stays unexplained; it is not called hidden.
+    """
+    s = st.scalars[0]
+    if kind in (_STOCK_QUOTE, _STOCK_TRADE):
+        s.spy_gap_ts_ns = effective_ns
+    elif kind in (_OPTION_QUOTE, _OPTION_TRADE, _GREEKS):
+        s.options_gap_ts_ns = effective_ns
+    else:
+        s.gap_ts_ns = effective_ns
+        if kind == _BOOK:
+            drop_pending(s)
+            s.group_open = 0
+            s.book_valid = 0
 
 
 @inlined
@@ -221,6 +208,8 @@ def run(
     sessions: SessionTable,
     kinds: NDArray[np.int8],
     index: Integers,
+    effective: Integers,
+    after_gap: Integers,
     inputs: Inputs,
     start: int,
     until_ns: int,
@@ -229,15 +218,18 @@ def run(
 ) -> tuple[int, int]:
     """Apply events ``start`` on, deciding snaps as they come due, then all snaps before ``until_ns``.
 
+    ``after_gap``: the events before which their feed was not covered, ascending.
+
     Returns (status, next event). On a status other than DONE the caller makes room and calls again from there; what
     was done stays done.
     """
     p = parameters[0]
     s = st.scalars[0]
+    gap = int(np.searchsorted(after_gap, start))
     for n in range(start, len(kinds)):
         i = index[n]
         kind = kinds[n]
-        effective_ns = _effective_ns(inputs, kind, i)
+        effective_ns = effective[n]
         bucket = (effective_ns + p.snap_ns - 1) // p.snap_ns
         if s.next_snap_ns == 0:
             s.next_snap_ns = bucket * p.snap_ns
@@ -251,6 +243,9 @@ def run(
         if s.session < 0 or effective_ns > s.session_close_ns:
             _enter_session(st, sessions, effective_ns)
         open_now = s.session >= 0 and effective_ns <= s.session_close_ns
+        if gap < len(after_gap) and after_gap[gap] == n:
+            _after_gap(st, kind, effective_ns)
+            gap += 1
         if _is_ok(inputs, kind, i):
             _apply(st, p, inputs, kind, i, effective_ns, bucket, open_now)
         else:

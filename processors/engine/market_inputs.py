@@ -77,11 +77,6 @@ class Requests(NamedTuple):
     ok: NDArray[np.bool_]
 
 
-def _int64(column: Column, absent: int = 0) -> Integers:
-    values = np.ascontiguousarray(column.values, np.int64)
-    return values if column.valid is None else np.where(column.valid, values, absent)
-
-
 def _e4(column: Column) -> Integers:
     """Dollars in 0.0001 USD; ABSENT where null or not a number."""
     ticks = to_e4(np.ascontiguousarray(column.values, np.float64))
@@ -106,20 +101,25 @@ def stock_quotes(batch: Batch, underlying: str) -> StockQuotes:
     columns = batch.columns
     bid, ask = _e4(columns["bid_px"]), _e4(columns["ask_px"])
     ok = text_is(columns["symbol"], underlying) & ((bid > 0) | (bid == ABSENT)) & ((ask > 0) | (ask == ABSENT))
-    return StockQuotes(_int64(columns["ts_effective_ns"]), bid, ask, ok)
+    return StockQuotes(columns["ts_effective_ns"].filled(0, np.int64), bid, ask, ok)
 
 
 def stock_trades(batch: Batch, underlying: str) -> StockTrades:
     """Records of ``stocks.trades.v1``; those of other symbols are not ok."""
     columns = batch.columns
-    price, size = _e4(columns["price"]), _int64(columns["size"])
+    price, size = _e4(columns["price"]), columns["size"].filled(0, np.int64)
     updates = columns["updates_last"]
     # unknown counts: a feed without conditions would otherwise have no tape at all
-    counts = np.asarray(updates.values, np.bool_)
-    if updates.valid is not None:
-        counts = counts | ~updates.valid
+    counts = updates.filled(True)
     ok = text_is(columns["symbol"], underlying) & (price > 0) & (size > 0)
-    return StockTrades(_int64(columns["ts_effective_ns"]), price, size, _int64(columns["exchange"], -1), counts, ok)
+    return StockTrades(
+        columns["ts_effective_ns"].filled(0, np.int64),
+        price,
+        size,
+        columns["exchange"].filled(-1, np.int64),
+        counts,
+        ok,
+    )
 
 
 def statuses(batch: Batch) -> Statuses:
@@ -127,19 +127,21 @@ def statuses(batch: Batch) -> Statuses:
     columns = batch.columns
     state = _STATE_AFTER[np.asarray(columns["action"].values, np.int64)]
     trading = columns["is_trading"]
-    told = np.ones(batch.length, np.bool_) if trading.valid is None else trading.valid
-    state = np.where(told, np.where(np.asarray(trading.values, np.bool_), TRADES_ON, HALTS), state)
+    state = np.where(trading.validity, np.where(np.asarray(trading.values, np.bool_), TRADES_ON, HALTS), state)
     return Statuses(
-        _int64(columns["ts_effective_ns"]), _int64(columns["instrument_id"]), state, np.ones(batch.length, np.bool_)
+        columns["ts_effective_ns"].filled(0, np.int64),
+        columns["instrument_id"].filled(0, np.int64),
+        state,
+        np.ones(batch.length, np.bool_),
     )
 
 
 def definitions(batch: Batch, asset: str) -> Definitions:
     """Records of ``futures.definitions.v1``; those of other products are not ok."""
     columns = batch.columns
-    instrument = _int64(columns["instrument_id"])
+    instrument = columns["instrument_id"].filled(0, np.int64)
     return Definitions(
-        _int64(columns["ts_effective_ns"]),
+        columns["ts_effective_ns"].filled(0, np.int64),
         instrument,
         np.asarray(columns["is_front"].values, np.bool_),
         text_is(columns["asset"], asset) & (instrument > 0),
@@ -149,6 +151,6 @@ def definitions(batch: Batch, asset: str) -> Definitions:
 def requests(batch: Batch, underlying: str) -> Requests:
     """Records of ``control.requests.v1``; those of other complexes, and hotzones without a price, are not ok."""
     columns = batch.columns
-    kind, price = _int64(columns["kind"]), _e4(columns["price"])
+    kind, price = columns["kind"].filled(0, np.int64), _e4(columns["price"])
     ok = text_is(columns["underlying"], underlying) & ((price > 0) | (kind == OTHER_REQUEST))
-    return Requests(_int64(columns["ts_effective_ns"]), kind, price, ok)
+    return Requests(columns["ts_effective_ns"].filled(0, np.int64), kind, price, ok)

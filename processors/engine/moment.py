@@ -71,6 +71,12 @@ def _fuel_available(o: Any, p: Parameters, snap_ns: int) -> bool:
 
 
 @kernel
+def _overlaps(gap_ts_ns: int, snap_ns: int, window_ns: int) -> bool:
+    """Whether a feed's last gap, which ended at ``gap_ts_ns`` (0: there was none), reaches into the window."""
+    return bool(gap_ts_ns > 0 and snap_ns - gap_ts_ns < window_ns)
+
+
+@kernel
 def _bits(
     s: Scalars, o: Any, p: Parameters, snap_ns: int, ratio_state: int, spy_fresh: bool, fuel_available: bool
 ) -> int:
@@ -80,7 +86,11 @@ def _bits(
         bits |= WARMING_UP
     if snap_ns - s.book_ts_ns > p.stale_ns:
         bits |= ES_STALE
-    if s.gap_ts_ns > 0 and snap_ns - s.gap_ts_ns < warm_ns:
+    if (
+        _overlaps(s.gap_ts_ns, snap_ns, warm_ns)
+        or _overlaps(s.spy_gap_ts_ns, snap_ns, p.tape_window_ns)
+        or _overlaps(s.options_gap_ts_ns, snap_ns, p.fuel_snaps * p.snap_ns)
+    ):
         bits |= GAP
     if s.continuous == 0:
         bits |= HALTED

@@ -9,6 +9,7 @@ from common import schemas, topics
 from common.columns import Batch, Column, repeated_string
 from common.jit import kernel
 from processors.engine.contracts import DELTA, GAMMA, PREMIUM, VOLUME, OptionArrays
+from processors.engine.inputs import no_records
 from processors.engine.rows import framed
 
 SCHEMA = schemas.load(topics.OPTIONS_FLOW)
@@ -67,6 +68,8 @@ def flow_rows(op: OptionArrays, snap_ns: int, rows: NDArray[np.void], at: int) -
 
 def to_flow_batch(rows: NDArray[np.void], underlying: str) -> Batch:
     """Rows of whole snaps, in time order, as a batch; within a snap by expiration, strike, right."""
+    if len(rows) == 0:
+        return no_records(SCHEMA.name)
     rows = rows[np.lexsort((rows["right"], rows["strike"], rows["exp_date"], rows["ts_event_ns"]))]
     columns = {
         "underlying": repeated_string(underlying, len(rows)),

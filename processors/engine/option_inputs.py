@@ -100,14 +100,6 @@ def expiry_ns_of(exp_days: Integers, closes: Closes) -> Integers:
     return np.where(dates[at] == exp_days, close_ns[at], usual)
 
 
-def _int64(values: NDArray[Any]) -> Integers:
-    return np.ascontiguousarray(values, np.int64)
-
-
-def _valid(column: Column) -> Flags:
-    return np.ones(len(column), np.bool_) if column.valid is None else column.valid
-
-
 def _scaled(dollars: NDArray[Any], unit: float, greatest: float) -> Integers:
     """Prices in integer units; ABSENT for one that is not on their grid, not a number or beyond ``greatest``."""
     values = np.asarray(dollars, np.float64)
@@ -116,7 +108,7 @@ def _scaled(dollars: NDArray[Any], unit: float, greatest: float) -> Integers:
 
 def _side(column: Column) -> tuple[Integers, Flags]:
     """A side of a quote and whether it can be used: an absent price can, one that is no price cannot."""
-    valid = _valid(column)
+    valid = column.validity
     scaled = _scaled(column.values, PREMIUM_UNIT, _GREATEST_PREMIUM)
     return np.where(valid, scaled, ABSENT), ~valid | (scaled >= 0)
 
@@ -138,12 +130,12 @@ class _Contract(NamedTuple):
 
 
 def _contract(batch: Batch, closes: Closes) -> _Contract:
-    exp_days = _int64(batch["exp_date"])
+    exp_days = batch.columns["exp_date"].filled(0, np.int64)
     strike = _scaled(batch["strike"], STRIKE_UNIT, _GREATEST_STRIKE)
     dated = (exp_days >= 0) & (exp_days < _GREATEST_DAYS)
     return _Contract(
-        _int64(batch["ts_effective_ns"]),
-        _int64(batch["ts_event_ns"]),
+        batch.columns["ts_effective_ns"].filled(0, np.int64),
+        batch.columns["ts_event_ns"].filled(0, np.int64),
         exp_days,
         strike,
         (batch["right"] == _PUT).astype(np.int64),
@@ -222,8 +214,8 @@ def _named_contract(batch: Batch, closes: Closes) -> _Contract:
         text = np.ascontiguousarray(column.values, np.uint8)
         _read_symbols(text, np.ascontiguousarray(column.offsets), exp_days, strike, is_put)
     return _Contract(
-        _int64(batch["ts_effective_ns"]),
-        _int64(batch["ts_event_ns"]),
+        batch.columns["ts_effective_ns"].filled(0, np.int64),
+        batch.columns["ts_event_ns"].filled(0, np.int64),
         exp_days,
         strike,
         is_put,
@@ -247,7 +239,7 @@ def option_trades(batch: Batch, closes: Closes, multi_leg_conditions: Sequence[i
     """
     contract = _contract(batch, closes)
     price = _scaled(batch["price"], PREMIUM_UNIT, _GREATEST_PREMIUM)
-    size = _int64(batch["size"])
+    size = batch.columns["size"].filled(0, np.int64)
     bid, bid_good = _side(batch.columns["opt_bid"])
     ask, ask_good = _offer(batch.columns["opt_ask"])
     aggressor = batch["aggressor"]
@@ -278,12 +270,12 @@ def greeks(batch: Batch, closes: Closes) -> Greeks:
     iv, gamma, interest = (batch.columns[name] for name in ("implied_volatility", "gamma", "open_interest"))
     sigma = np.asarray(iv.values, np.float64)
     given = np.asarray(gamma.values, np.float64)
-    contracts = _int64(interest.values)
+    contracts = np.ascontiguousarray(interest.values, np.int64)
     return Greeks(
         *contract,
-        np.where(_valid(iv) & (sigma >= LEAST_SIGMA) & (sigma <= GREATEST_SIGMA), sigma, np.nan),
-        np.where(_valid(gamma) & (given >= 0.0) & (given < np.inf), given, np.nan),
-        np.where(_valid(interest) & (contracts >= 0), contracts, -1),
+        np.where(iv.validity & (sigma >= LEAST_SIGMA) & (sigma <= GREATEST_SIGMA), sigma, np.nan),
+        np.where(gamma.validity & (given >= 0.0) & (given < np.inf), given, np.nan),
+        np.where(interest.validity & (contracts >= 0), contracts, -1),
     )
 
 

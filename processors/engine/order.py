@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from common import topics
 from common.columns import Batch, Column, concat
 from common.errors import InvariantError
+from processors.engine.merging import Runs, merged
 
 BOOK = 0
 TRADE = 1
@@ -52,7 +53,7 @@ _VENUES = {"futures": 0, "stocks": 1, "options": 2, "control": 9}
 VENUE_RANKS: dict[str, int] = {topic: _VENUES[topic.partition(".")[0]] for topic in KINDS}
 """At equal times a smaller rank goes first: futures lead, what people ask comes last."""
 
-_KIND_ORDER = np.array([3, 2, 4, 1, 0, 3, 2, 3, 2, 3], np.int8)
+_KIND_ORDER = np.array([3, 2, 4, 1, 0, 3, 2, 3, 2, 3], np.int64)
 """Place of each kind among events equal up to seq: definition, status, trade, then book, quote and greeks. The trade
 explains the change of the book, so it goes before it.
 """
@@ -69,6 +70,7 @@ class Events:
 
     ``batches``: per topic (without the namespace) the records, in partition order; topics without records are absent.
     ``kind``: int8[n], one of the kinds above. ``index``: int64[n], the record's place in the batch of its kind's topic.
+    ``effective_ns``: int64[n], never falling.
     ``until_ns``: everything with a smaller effective time has been handed out, now or before.
     ``late``: records whose effective time was raised, because their input was aside when it was time for them.
     ``aside``: records of inputs that are aside.
@@ -77,6 +79,7 @@ class Events:
     batches: Mapping[str, Batch]
     kind: NDArray[np.int8]
     index: NDArray[np.int64]
+    effective_ns: NDArray[np.int64]
     until_ns: int
     late: int = 0
     aside: int = 0
@@ -142,7 +145,7 @@ class _Input:
             self.pending = [item for item in self.pending if item[0] > self.position]
             self.promise_ns = max(self.promise_ns, *due)
 
-    def take(self, until_ns: int, before: int) -> tuple[Batch, NDArray[np.int64]] | None:
+    def take(self, until_ns: int, before: int) -> Batch | None:
         """Remove and return what lies strictly below ``until_ns`` and the offset ``before``: whole batches and a view
         of the last.
         """
@@ -163,7 +166,7 @@ class _Input:
         taken = concat([batch for batch, _ in parts])
         self.held_records -= taken.length
         self.last_taken = int(parts[-1][1][-1])
-        return taken, np.concatenate([offsets for _, offsets in parts])
+        return taken
 
 
 class Merger:
@@ -304,21 +307,39 @@ class Merger:
         floor_ns = self._floor_ns
         self._floor_ns = max(floor_ns, until_ns)
         batches: dict[str, Batch] = {}
-        keys: list[tuple[NDArray[np.int64], ...]] = []
         late = 0
-        for rank, (topic, known) in enumerate(self._inputs.items()):
+        for topic, known in self._inputs.items():
             taken = known.take(until_ns, aside.get(topic, _NO_BOUND)) if until_ns > floor_ns else None
             if taken is not None:
-                batch, raised = _raised(taken[0], floor_ns)
+                batches[topic], raised = _raised(taken, floor_ns)
                 late += raised
-                batches[topic] = batch
-                keys.append(_keys(topic, rank, batch, taken[1]))
-        if not keys:
-            return Events({}, np.zeros(0, np.int8), np.zeros(0, np.int64), self._floor_ns)
-        kind, index, *sort_keys = (np.concatenate(column) for column in zip(*keys, strict=True))
-        order = np.lexsort(sort_keys)
         of_aside = sum(batch.length for topic, batch in batches.items() if topic in aside)
-        return Events(batches, kind[order].astype(np.int8), index[order], self._floor_ns, late, of_aside)
+        return Events(batches, *_ordered(batches), self._floor_ns, late, of_aside)
+
+
+def _ordered(batches: Mapping[str, Batch]) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]:
+    """kind, index and effective time of the records in the order of their application; ``batches`` in rank order."""
+    if not batches:
+        return np.zeros(0, np.int8), np.zeros(0, np.int64), np.zeros(0, np.int64)
+    counts = [batch.length for batch in batches.values()]
+    kinds = np.array([KINDS[topic] for topic in batches], np.int8)
+    starts = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=starts[1:])
+
+    def column(name: str) -> NDArray[np.int64]:
+        parts = [batch.columns[name].filled(-1, np.int64) for batch in batches.values()]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    runs = Runs(
+        column("ts_effective_ns"),
+        column("ts_event_ns"),
+        column("seq"),
+        starts,
+        np.array([VENUE_RANKS[topic] for topic in batches], np.int64),
+        # ranks break the ties of one kind's place
+        _KIND_ORDER[kinds] * len(KINDS) + np.arange(len(kinds)),
+    )
+    return merged(runs, kinds)
 
 
 def _raised(batch: Batch, floor_ns: int) -> tuple[Batch, int]:
@@ -329,27 +350,3 @@ def _raised(batch: Batch, floor_ns: int) -> tuple[Batch, int]:
         return batch, 0
     column = Column(np.maximum(effective_ns, floor_ns).astype(np.int64, copy=False))
     return replace(batch, columns={**batch.columns, "ts_effective_ns": column}), late
-
-
-def _keys(topic: str, rank: int, batch: Batch, offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
-    """kind and index of each record, then its sort keys, the most significant last (as np.lexsort wants them)."""
-    kind = KINDS[topic]
-    seq = batch.columns["seq"]
-    sequence = seq.values.astype(np.int64, copy=False)
-    if seq.valid is not None:
-        sequence = np.where(seq.valid, sequence, -1)
-
-    def same(value: int) -> NDArray[np.int64]:
-        return np.full(batch.length, value, np.int64)
-
-    return (
-        same(kind),
-        np.arange(batch.length, dtype=np.int64),
-        offsets,
-        same(rank),
-        same(int(_KIND_ORDER[kind])),
-        sequence,
-        same(VENUE_RANKS[topic]),
-        batch["ts_event_ns"].astype(np.int64, copy=False),
-        batch["ts_effective_ns"].astype(np.int64, copy=False),
-    )

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from common import schemas, topics
 from common.columns import Batch, Column, repeated_string, string_list, strings
+from processors.engine.inputs import no_records
+from processors.engine.texts import numbered, picked
 from processors.engine.universe import level_name
 
 SCHEMA = schemas.load(topics.FEATURES)
@@ -105,24 +107,11 @@ ROW = np.dtype(
 _NEIGHBOURS = ("up", "down", "up_obstacle", "down_obstacle")
 
 
-class _Names:
-    """The names of the levels that occur in rows, each made once."""
-
-    def __init__(self, spacing: float) -> None:
-        self._spacing = spacing
-        self._known: dict[tuple[int, int], str] = {}
-
-    def of(self, kind: NDArray[Any], key: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
-        """The distinct names of (kind, key) pairs, and each row's place among them; a kind of -1 has none."""
-        packed = (key.astype(np.int64) << 6) | (kind.astype(np.int64) + 1)
-        distinct, place = np.unique(packed, return_inverse=True)
-        names = []
-        for code in distinct.tolist():
-            pair = ((code & 63) - 1, code >> 6)
-            if pair not in self._known:
-                self._known[pair] = level_name(*pair, self._spacing) if pair[0] >= 0 else ""
-            names.append(self._known[pair])
-        return names, place.reshape(-1)
+def _level_names(kind: NDArray[Any], key: NDArray[np.int64], spacing: float) -> tuple[list[str], NDArray[np.int64]]:
+    """The different names of (kind, key) pairs, and each pair's place among them; a kind of -1 has none."""
+    codes, place = numbered((key.astype(np.int64) << 6) | (kind.astype(np.int64) + 1))
+    pairs = (((code & 63) - 1, code >> 6) for code in codes.tolist())
+    return [level_name(kind, key, spacing) if kind >= 0 else "" for kind, key in pairs], place
 
 
 def framed(ts_ns: NDArray[np.int64]) -> dict[str, Column]:
@@ -140,58 +129,64 @@ def _numbers(values: NDArray[Any], nullable: bool) -> Column:
     if not nullable:
         return Column(values)
     valid = ~np.isnan(values) if values.dtype.kind == "f" else values >= 0
-    return Column(np.where(valid, values, np.zeros(1, values.dtype)), valid)
+    return Column(values if valid.all() else np.where(valid, values, np.zeros(1, values.dtype)), valid)
 
 
 def _episode_ids(date: NDArray[Any], names: list[str], place: NDArray[np.int64], number: NDArray[Any]) -> Column:
     """``20250603-ROUND_600-2`` for the second episode of the session; null where the number is negative."""
     inside = number >= 0
     days = date.astype(np.int64)
-    codes = np.where(inside, (days << 36) | (place << 20) | number.astype(np.int64), -1)
-    distinct, code = np.unique(codes, return_inverse=True)
+    distinct, code = numbered(np.where(inside, (days << 36) | (place << 20) | number.astype(np.int64), -1))
     texts = [f"{c >> 36}-{names[c >> 20 & 0xFFFF]}-{c & 0xFFFFF}" if c >= 0 else "" for c in distinct.tolist()]
-    column = strings(texts).take(code.reshape(-1))
+    column = picked(strings(texts), code)
     return Column(column.values, inside, column.offsets)
 
 
 def to_batch(rows: NDArray[np.void], underlying: str, spacing: float) -> Batch:
     """Rows of whole snaps (ROW), in time order, as a batch of ``levels.features.v1``; in a snap ordered by level_id."""
-    known = _Names(spacing)
-    names, place = known.of(rows["kind"], rows["key"])
+    if len(rows) == 0:
+        return no_records(SCHEMA.name)
+    count = len(rows)
+    sides = ("", *(f"{side}_" for side in _NEIGHBOURS))
+    kind, key = (np.concatenate([rows[side + name] for side in sides]) for name in ("kind", "key"))
+    names, place = _level_names(kind, key, spacing)
     rank = np.empty(len(names), np.int64)
     rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
-    order = np.lexsort((rank[place], rows["ts_event_ns"]))
-    rows = rows[order]
-    place = place[order]
+    order = np.lexsort((rank[place[:count]], rows["ts_event_ns"]))
+    ids = strings(names)
+    ts_ns = rows["ts_event_ns"][order]
+    own = place[:count][order]
     columns: dict[str, Column] = {
-        "underlying": repeated_string(underlying, len(rows)),
-        **framed(np.ascontiguousarray(rows["ts_event_ns"])),
-        "level_id": strings(names).take(place),
-        "level_kind": Column(np.ascontiguousarray(rows["kind"])),
-        "episode_id": _episode_ids(rows["session_date"], names, place, rows["episode"]),
+        "ts_event_ns": Column(ts_ns),
+        "underlying": repeated_string(underlying, count),
+        **framed(ts_ns),
+        "level_id": picked(ids, own),
+        "level_kind": Column(rows["kind"][order]),
+        "episode_id": _episode_ids(rows["session_date"][order], names, own, rows["episode"][order]),
     }
-    for side in _NEIGHBOURS:
-        near, where = known.of(rows[f"{side}_kind"], rows[f"{side}_key"])
-        column = strings(near).take(where)
-        columns[f"runway_{side}_level_id"] = Column(column.values, rows[f"{side}_kind"] >= 0, column.offsets)
+    for n, side in enumerate(_NEIGHBOURS, start=1):
+        there = slice(n * count, (n + 1) * count)
+        column = picked(ids, place[there][order])
+        columns[f"runway_{side}_level_id"] = Column(column.values, kind[there][order] >= 0, column.offsets)
     for field in SCHEMA.fields:
         if field.name not in columns:
-            columns[field.name] = _numbers(rows[field.name], field.nullable)
-    return Batch(SCHEMA.name, len(rows), {field.name: columns[field.name] for field in SCHEMA.fields})
+            columns[field.name] = _numbers(rows[field.name][order], field.nullable)
+    return Batch(SCHEMA.name, count, {field.name: columns[field.name] for field in SCHEMA.fields})
 
 
 def to_outcomes(rows: NDArray[np.void], underlying: str, spacing: float, config_hash: str) -> Batch:
     """Known outcomes (OUTCOME), in time order, as a batch of ``levels.outcomes.v1``; of one time ordered by episode."""
-    known = _Names(spacing)
-    names, place = known.of(rows["kind"], rows["key"])
+    if len(rows) == 0:
+        return no_records(OUTCOMES.name)
+    names, place = _level_names(rows["kind"], rows["key"], spacing)
     ids = _episode_ids(rows["session_date"], names, place, rows["number"])
     texts = string_list(Column(ids.values, None, ids.offsets))
     order = np.array(sorted(range(len(rows)), key=lambda n: (int(rows["ts_event_ns"][n]), texts[n])), np.int64)
     rows, place = rows[order], place[order]
     columns = {
         "underlying": repeated_string(underlying, len(rows)),
-        "episode_id": Column(ids.values, None, ids.offsets).take(order),
-        "level_id": strings(names).take(place),
+        "episode_id": picked(Column(ids.values, None, ids.offsets), order),
+        "level_id": picked(strings(names), place),
         "level_kind": Column(rows["kind"].astype(np.int32)),
         "level_price": Column(np.ascontiguousarray(rows["price"])),
         "direction": Column(rows["direction"].astype(np.int32)),

@@ -44,6 +44,8 @@ def begin_session(st: Arrays, session: int, sessions: SessionTable) -> None:
     clear(st.spy_tape)
     clear_sweeps(st.sweeps[UNDERLYING])
     s.gap_ts_ns = 0
+    s.spy_gap_ts_ns = 0
+    s.options_gap_ts_ns = 0
     s.volume = 0
     s.delta = 0
     forget_levels(s)

@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from common import schemas, topics
 from common.columns import Batch, Column, repeated_string
 from common.config import EngineConfig
-from common.errors import InvariantError
-from common.jit import kernel
 from processors.engine import notes
 from processors.engine.feasibility import NO_OBSTACLE
 from processors.engine.judge import DOWN, Outputs, Rows, judge, parameters
 from processors.engine.levelstate import SignalState
 from processors.engine.smoothing import ROBUST_MAX
+from processors.engine.texts import picked
 
 _SCHEMA = schemas.load(topics.SIGNALS)
 _PASSED_THROUGH = tuple(
@@ -77,42 +76,9 @@ def initial_state() -> SignalState:
     return SignalState()
 
 
-@kernel
-def _gather(
-    values: NDArray[np.uint8], starts: NDArray[np.int64], offsets: NDArray[np.int64], out: NDArray[np.uint8]
-) -> None:
-    """Copy the strings that begin at ``starts`` to where ``offsets`` says."""
-    for i in range(len(starts)):
-        for k in range(offsets[i + 1] - offsets[i]):
-            out[offsets[i] + k] = values[starts[i] + k]
-
-
-def _strings_at(column: Column, index: NDArray[np.int64]) -> Column:
-    """What Column.take does, without an index for every byte."""
-    if column.offsets is None:
-        raise InvariantError("a string column has no offsets")
-    starts = column.offsets[index]
-    offsets = np.zeros(len(index) + 1, np.int64)
-    np.cumsum(column.offsets[index + 1] - starts, out=offsets[1:])
-    values = np.empty(int(offsets[-1]), np.uint8)
-    _gather(np.ascontiguousarray(column.values).view(np.uint8), starts, offsets, values)
-    return Column(values, None if column.valid is None else column.valid[index], offsets)
-
-
-def _validity(column: Column) -> NDArray[np.bool_]:
-    return np.ones(len(column), np.bool_) if column.valid is None else column.valid
-
-
-def _filled(column: Column, instead: float) -> NDArray[np.generic]:
-    """The column's values, ``instead`` where they are null."""
-    if column.valid is None:
-        return column.values
-    return np.where(column.valid, column.values, column.values.dtype.type(instead))
-
-
 def _rows(state: SignalState, batch: Batch) -> Rows:
-    gamma_valid = _validity(batch.columns["fuel_net_dealer_gamma"])
-    filled = (_filled(batch.columns[name], instead) for name, instead in _READ_NULLABLE.items())
+    gamma_valid = batch.columns["fuel_net_dealer_gamma"].validity
+    filled = (batch.columns[name].filled(instead) for name, instead in _READ_NULLABLE.items())
     return Rows._make([state.slots(batch.columns["level_id"]), *(batch[name] for name in _READ), *filled, gamma_valid])
 
 
@@ -130,12 +96,12 @@ def _runway(batch: Batch, direction: NDArray[np.int32]) -> dict[str, Column]:
         up, down = batch.columns[f"runway_up_{part}"], batch.columns[f"runway_down_{part}"]
         valid = None
         if up.valid is not None or down.valid is not None:
-            valid = np.concatenate([_validity(up), _validity(down)])
+            valid = np.concatenate([up.validity, down.validity])
         values = np.concatenate([up.values, down.values])
         if up.offsets is None or down.offsets is None:
             return Column(values, valid).take(index)
         offsets = np.concatenate([up.offsets, down.offsets[1:] + up.offsets[-1]])
-        return _strings_at(Column(values, valid, offsets), index)
+        return picked(Column(values, valid, offsets), index)
 
     return {
         "runway_direction": Column(direction),
@@ -176,7 +142,7 @@ def step(config: EngineConfig, state: SignalState, rows: Batch) -> Batch:
         "signal": Column(out.signal),
         "confidence": Column(out.confidence),
         "confidence_value": Column(out.confidence_value),
-        "note": _strings_at(notes.VOCABULARY, out.note.astype(np.int64)),
+        "note": picked(notes.VOCABULARY, out.note.astype(np.int64)),
         "contribution_liquidity": Column(out.contribution_liquidity, every),
         "contribution_hedge": Column(out.contribution_hedge, every),
         "contribution_tape": Column(out.contribution_tape, every),

@@ -51,6 +51,15 @@ class Scratch(NamedTuple):
     slots: Integers  # [CANDIDATES] where each level is remembered
 
 
+class Outputs(NamedTuple):
+    """Where rows are written, and how many there are: of features, outcomes and option flow."""
+
+    features: NDArray[np.void]  # rows.ROW
+    outcomes: NDArray[np.void]  # state.OUTCOME
+    flow: NDArray[np.void]  # option_flow.FLOW_ROW
+    written: Integers  # [3]
+
+
 def new_scratch() -> Scratch:
     """Scratch for one snap after another."""
     return Scratch(room(), np.zeros(CANDIDATES, np.int64))
@@ -225,22 +234,14 @@ def _write_row(
 
 
 @kernel
-def emit_snap(
-    st: Arrays,
-    p: Parameters,
-    snap_ns: int,
-    rows: NDArray[np.void],
-    outcomes: NDArray[np.void],
-    flow: NDArray[np.void],
-    written: Integers,
-    scratch: Scratch,
-) -> None:
-    """Write what the snap at ``snap_ns`` shows into ``rows``, ``outcomes`` and ``flow`` behind the ``written`` ones.
+def emit_snap(st: Arrays, p: Parameters, snap_ns: int, out: Outputs, scratch: Scratch) -> None:
+    """Write what the snap at ``snap_ns`` shows into ``out``, behind what is written there.
 
     The caller has ended the group and keeps room. Nothing is written before the first valid mid, nor while ES is
     silent for too long; then nothing can be said of awaited outcomes either.
     """
     s = st.scalars[0]
+    written = out.written
     bucket = snap_ns // p.snap_ns
     expire(st.flow, bucket - p.flow_snaps + 1)
     expire(st.tape, bucket - p.tape_snaps + 1)
@@ -252,14 +253,14 @@ def emit_snap(
         return
     if snap_ns - s.book_ts_ns > p.pause_ns:
         s.mid_count = 0
-        written[1] = censor_outcomes(s, st.outcomes, snap_ns, outcomes, written[1])
+        written[1] = censor_outcomes(s, st.outcomes, snap_ns, out.outcomes, written[1])
         return
     push_mid(s, st.mid_ring)
     m = take_moment(st, p, snap_ns)
     if s.trading == 0:
-        written[1] = censor_outcomes(s, st.outcomes, snap_ns, outcomes, written[1])
+        written[1] = censor_outcomes(s, st.outcomes, snap_ns, out.outcomes, written[1])
     else:
-        written[1] = settle_outcomes(s, st.outcomes, p, m.spot, snap_ns, outcomes, written[1])
+        written[1] = settle_outcomes(s, st.outcomes, p, m.spot, snap_ns, out.outcomes, written[1])
     near = scratch.near
     count = list_levels(st.landmarks, st.options, p, s.hotzones, s.hotzone_count, m.spot, s.ratio, near)
     for level in range(count):
@@ -273,7 +274,7 @@ def emit_snap(
     reorder(near, scratch.slots, count)
     for level in range(count):
         if abs(m.spot - near.prices[level]) <= p.monitor_band:
-            _write_row(st, p, m, rows[written[0]], scratch, level, count, snap_ns)
+            _write_row(st, p, m, out.features[written[0]], scratch, level, count, snap_ns)
             written[0] += 1
-    written[2] = flow_rows(st.options, snap_ns, flow, written[2])
+    written[2] = flow_rows(st.options, snap_ns, out.flow, written[2])
     s.last_snap_ns = snap_ns

@@ -42,7 +42,7 @@ from processors.engine.shapes import (
 from processors.engine.sweeps import SWEEPS_OF
 from processors.engine.window import WindowedSums
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 _FLOW_CAPACITY = 4096
 _TAPE_CAPACITY = 1024
@@ -67,7 +67,12 @@ SCALARS = np.dtype(
         ("group_ts_ns", np.int64),  # ts_event_ns of the group
         ("book_ts_ns", np.int64),  # effective time of the last book record
         ("baseline_ts_ns", np.int64),  # effective time of the last baseline
-        ("gap_ts_ns", np.int64),  # effective time of the last known gap; 0 when there was none
+        (
+            "gap_ts_ns",
+            np.int64,
+        ),  # effective time of the first ES record after the last known gap; 0 when there was none
+        ("spy_gap_ts_ns", np.int64),  # the same of the underlying's feed
+        ("options_gap_ts_ns", np.int64),  # the same of the options' feed
         ("mid2", np.int64),  # best bid plus best ask at the last group end, in ticks; 0 when unknown
         ("pending_count", np.int64),  # (side, tick) pairs with passive volume not yet explained
         ("ofi_bucket", np.int64),  # bucket of the newest entry of the OFI rings

@@ -57,13 +57,17 @@ def inferred(steps: Iterable[Events], config: EngineConfig, sessions: Sessions) 
                 features.step(state, piece, piece.until_ns)
                 continue
             # due snaps first: they move what leaves the windows
-            features.step(state, Events({}, piece.kind[:0], piece.index[:0], piece.until_ns - 1), piece.until_ns - 1)
+            features.step(state, _nothing(piece.until_ns - 1), piece.until_ns - 1)
             before = state.arrays.flow.total[:, FILLED].copy()
             features.step(state, piece, piece.until_ns)
             change = state.arrays.flow.total[:, FILLED] - before
             for key in np.flatnonzero(change > 0).tolist():
                 filled[ts_event_ns, key // TICKS, key % TICKS] += int(change[key])
     return filled
+
+
+def _nothing(until_ns: int) -> Events:
+    return Events({}, np.zeros(0, np.int8), np.zeros(0, np.int64), np.zeros(0, np.int64), until_ns)
 
 
 def _pieces(events: Events) -> Iterator[tuple[int | None, Events]]:
@@ -73,15 +77,14 @@ def _pieces(events: Events) -> Iterator[tuple[int | None, Events]]:
     None: without a trade nothing is filled.
     """
     wanted = np.flatnonzero((events.kind == BOOK) | (events.kind == TRADE))
-    kind, index = events.kind[wanted], events.index[wanted]
+    kind, index, effective_ns = events.kind[wanted], events.index[wanted], events.effective_ns[wanted]
     if not len(kind):
         return
-    times = np.zeros((2, len(kind)), np.int64)
+    times = np.stack((np.zeros_like(effective_ns), effective_ns))
     for number, topic in _TOPICS.items():
         own = kind == number
         if own.any():
-            for row, name in enumerate(("ts_event_ns", "ts_effective_ns")):
-                times[row, own] = events.batches[topic][name][index[own]]
+            times[0, own] = events.batches[topic]["ts_event_ns"][index[own]]
     instant = np.cumsum(np.any(np.diff(times, axis=1, prepend=times[:, :1]), axis=0))
     alone = (np.bincount(instant, kind == TRADE) > 0)[instant]
     starts = np.diff(instant, prepend=-1) > 0
@@ -95,7 +98,7 @@ def _pieces(events: Events) -> Iterator[tuple[int | None, Events]]:
                 first = int(place[own][0])
                 batches[topic] = events.batches[topic].slice(first, int(place[own][-1]) + 1)
                 place[own] -= first
-        piece = Events(batches, kind[begin:end], place, int(times[1, end - 1]) + 1)
+        piece = Events(batches, kind[begin:end], place, effective_ns[begin:end], int(effective_ns[end - 1]) + 1)
         yield int(times[0, begin]) if alone[begin] else None, piece
 
 

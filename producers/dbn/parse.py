@@ -60,15 +60,15 @@ def _codes(topic: str, field: str, letters: dict[bytes, str]) -> NDArray[np.int3
     return table
 
 
-_ACTIONS = _codes(
+ACTIONS = _codes(
     FUTURES_MBP10,
     "action",
     {b"A": "ADD", b"C": "CANCEL", b"M": "MODIFY", b"R": "CLEAR", b"T": "TRADE", b"F": "FILL", b"N": "NONE"},
 )
-_SIDES = _codes(FUTURES_MBP10, "side", {b"A": "ASK", b"B": "BID", b"N": "NONE"})
-_AGGRESSORS = _codes(FUTURES_TRADES, "aggressor", {b"A": "SELL", b"B": "BUY", b"N": "MID"})
-_ANY = np.zeros(256, np.int32)
-"""A trade's action is not read."""
+SIDES = _codes(FUTURES_MBP10, "side", {b"A": "ASK", b"B": "BID", b"N": "NONE"})
+AGGRESSORS = _codes(FUTURES_TRADES, "aggressor", {b"A": "SELL", b"B": "BUY", b"N": "MID"})
+ANY = np.zeros(256, np.int32)
+"""Codes of each letter, -1 where it means nothing. A trade's action is not read."""
 
 
 def source_of(dataset: str) -> str:
@@ -90,7 +90,7 @@ def parse(schema: str, records: NDArray[np.void], symbols: SymbolMap, source: st
     length = len(records)
     words = records.view(np.uint64).reshape(length, records.dtype.itemsize // WORD_BYTES)
     head = empty_head(length)
-    actions, sides = (_ACTIONS, _SIDES) if is_book else (_ANY, _AGGRESSORS)
+    actions, sides = (ACTIONS, SIDES) if is_book else (ANY, AGGRESSORS)
     bad = read_head(words, actions, sides, head)
     if is_book:
         levels = empty_levels(length)
@@ -98,7 +98,7 @@ def parse(schema: str, records: NDArray[np.void], symbols: SymbolMap, source: st
     elif not head.price_valid.all():
         bad = min(bad, int(np.argmin(head.price_valid)))
     if bad < length:
-        raise BadValueError(bad, _problem(records[bad], is_book))
+        raise BadValueError(bad, problem(records[bad], is_book))
     columns = {**_envelope(head, symbols, source), **(_book(head, levels) if is_book else _trade(head, records))}
     ordered = {field.name: columns[field.name] for field in load(topic).fields}
     return Parsed(Batch(topic, length, ordered), content_hashes(topic, list(head.hashed)))
@@ -147,11 +147,11 @@ def _trade(head: Head, records: NDArray[np.void]) -> dict[str, Column]:
     }
 
 
-def _problem(record: np.void, is_book: bool) -> str:
+def problem(record: np.void, is_book: bool) -> str:
     """What is wrong with a record that the kernels stopped at."""
-    sizes, letters = ["size"], [("side", _AGGRESSORS)]
+    sizes, letters = ["size"], [("side", AGGRESSORS)]
     if is_book:
-        letters = [("action", _ACTIONS), ("side", _SIDES)]
+        letters = [("action", ACTIONS), ("side", SIDES)]
         sizes += [f"{s}_{q}_{k:02d}" for k in range(DEPTH) for s in ("bid", "ask") for q in ("sz", "ct")]
     for name in sizes:
         if record[name] > INT32_MAX:

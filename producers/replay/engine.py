@@ -17,13 +17,14 @@ from common.recorded import END_NS, Recorded
 from common.sessions import cme_es_sessions
 from processors.engine import features, signals
 from processors.engine.order import KINDS, NO_PROMISE_NS, Events, Merger
+from producers.replay.files import engine_batches
 from producers.replay.ranges import Range
-from producers.stream import StampedStep, stamped_batches
+from producers.stream import StampedStep
 
 INPUTS = tuple(topic for topic in topics.ENGINE_INPUTS if topic in KINDS)
 """What the engine reads of a complex, in rank order."""
 
-STEP_SNAPS = 400
+STEP_SNAPS = 1_000
 """Snaps that one step releases at most."""
 
 
@@ -144,5 +145,5 @@ def replay(steps: Iterable[StampedStep], config: EngineConfig) -> Iterator[Judge
 
 def signal_tables(paths: Sequence[Path], config: EngineConfig) -> Iterator[pa.Table]:
     """The signals of files as Arrow, step by step, in the order of the digest."""
-    for judged in replay(stamped_batches(paths, config), config):
+    for judged in replay(engine_batches(paths, config), config):
         yield table_of(judged.signals)

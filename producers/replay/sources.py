@@ -14,8 +14,8 @@ from common.times import shown_time
 from common.topics import full_name
 from producers.dbn.days import files_of
 from producers.replay.engine import INPUTS, from_steps
+from producers.replay.files import engine_batches
 from producers.replay.ranges import ALL, Place, Range
-from producers.stream import stamped_batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Source:
 
 
 def from_files(paths: Sequence[Path], shown: Range, config: EngineConfig) -> Source:
-    """DBN and capture files, and folders of them. Raises InputError as `stamped_batches`, from the stream."""
-    return Source(from_steps(stamped_batches(files_of(paths), config)), shown, None, None, {}, {}, "")
+    """DBN and capture files, and folders of them. Raises InputError as `engine_batches`, from the stream."""
+    return Source(from_steps(engine_batches(files_of(paths), config)), shown, None, None, {}, {}, "")
 
 
 class Stored:

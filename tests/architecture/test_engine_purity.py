@@ -32,6 +32,7 @@ ALLOWED = (
     "common.config.NS_PER_MS",
     "common.config.NS_PER_S",
     "common.errors",
+    "common.ticks",
     "common.prices",
     "common.schemas",
     "common.sessions",

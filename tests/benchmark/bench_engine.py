@@ -28,6 +28,7 @@ from producers import dbn
 from producers.dbn.file import DbnFile
 from producers.event_ids import EventIds
 from producers.replay import replay
+from producers.replay.files import engine_batches
 from producers.stream import stamped_batches
 from tests.benchmark import kafka_path
 from tests.benchmark.complex_events import Complex
@@ -76,7 +77,7 @@ def decode(paths: Sequence[Path]) -> int:
 
 def offline(paths: Sequence[Path], config: EngineConfig) -> int:
     """From DBN files to signals. Returns the number of feature rows."""
-    return sum(judged.features.length for judged in replay(stamped_batches(paths, config), config))
+    return sum(judged.features.length for judged in replay(engine_batches(paths, config), config))
 
 
 def merged(session: Session, config: EngineConfig, beside: bool = True) -> list[Events]:

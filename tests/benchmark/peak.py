@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.config import EngineConfig
 from producers.replay import replay
-from producers.stream import stamped_batches
+from producers.replay.files import engine_batches
 
 
 def _peak_kib() -> int:
@@ -27,7 +27,7 @@ def _peak_kib() -> int:
 def main(paths: list[Path]) -> None:
     """Print ``peak_bytes`` and ``features`` as JSON."""
     config = EngineConfig()
-    rows = sum(judged.features.length for judged in replay(stamped_batches(paths, config), config))
+    rows = sum(judged.features.length for judged in replay(engine_batches(paths, config), config))
     peak_bytes = _peak_kib() * 1024
     sys.stdout.write(json.dumps({"peak_bytes": peak_bytes, "features": rows}) + "\n")
 

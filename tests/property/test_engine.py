@@ -47,7 +47,7 @@ def _same(a: Batch, b: Batch) -> bool:
 
 @st.composite
 def markets(draw: st.DrawFn) -> Market:
-    """Some seconds of books and trades around ROUND_600, with groups, crossings, clears and several events per time."""
+    """Some seconds of books and trades around ROUND_600, with groups, crossings, clears, gaps and equal times."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     market = Market()
     at = int(rng.integers(-2, 3)) * NS
@@ -69,6 +69,10 @@ def markets(draw: st.DrawFn) -> Market:
             action = str(rng.choice(["MODIFY", "ADD", "CANCEL", "TRADE", "CLEAR"], p=[0.4, 0.3, 0.2, 0.07, 0.03]))
             market.book(at, bids, asks, action=action, flags=int(rng.choice([0, 128, 128, 128, 160, 136])))
         _draw_others(rng, market, at, mid)
+        held = [topics.FUTURES_MBP10] * bool(market.books) + [topics.FUTURES_TRADES] * bool(market.trades)
+        held += [topic for topic in market.others if topic != topics.REQUESTS]
+        if held and rng.random() < 0.05:
+            market.after_gap(str(rng.choice(held)))
     return market
 
 

@@ -134,6 +134,12 @@ class Market:
         """A snapshot of an option's implied volatility, and whatever else is given."""
         self.add(topics.OPTIONS_GREEKS, at_ns, **_option(strike, right), implied_volatility=iv, **fields)
 
+    def after_gap(self, topic: str) -> None:
+        """The topic's newest record is the first one after its connection was lost for a second."""
+        own = {topics.FUTURES_MBP10: self.books, topics.FUTURES_TRADES: self.trades}
+        record = own.get(topic, self.others.get(topic, []))[-1]
+        record["gap_begin_ns"] = record["ts_effective_ns"] - NS
+
     def batches(self) -> tuple[Batch, ...]:
         """The records as batches of their topics."""
         own = _batch(topics.FUTURES_MBP10, self.books), _batch(topics.FUTURES_TRADES, self.trades)
@@ -165,19 +171,29 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
         "flags",
         "instrument_id",
         *(f"{s}_{f}_{k}" for s in ("bid", "ask") for k in range(1, 11) for f in ("px", "sz")),
+        "gap_begin_ns",
     ],
-    topics.FUTURES_TRADES: ["ts_effective_ns", "ts_event_ns", "seq", "price", "size", "instrument_id", "aggressor"],
+    topics.FUTURES_TRADES: [
+        "ts_effective_ns",
+        "ts_event_ns",
+        "seq",
+        "price",
+        "size",
+        "instrument_id",
+        "aggressor",
+        "gap_begin_ns",
+    ],
 }
 
 
 def _batch(topic: str, records: Sequence[Mapping[str, Any]]) -> Batch:
     columns = {}
     for name in _COLUMNS[topic]:
-        values = [record[name] for record in records]
+        values = [record.get(name) for record in records]
         valid = np.array([value is not None for value in values], np.bool_)
         kind = np.float64 if "px" in name or name == "price" else np.int32 if name in _INT32 else np.int64
         filled = np.array([0 if value is None else value for value in values], kind)
-        columns[name] = Column(filled, None if valid.all() else valid)
+        columns[name] = Column(filled, None if valid.all() and name != "gap_begin_ns" else valid)
     return Batch(topic, len(records), columns)
 
 

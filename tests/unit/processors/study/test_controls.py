@@ -158,7 +158,7 @@ def test_the_engine_is_given_the_control_levels_and_only_their_rows_are_kept(mon
 
     monkeypatch.setattr(controls, "features", SimpleNamespace(initial_state=initial_state, step=step))
     nothing = np.zeros(0, np.int64)
-    two = [Events({}, nothing.astype(np.int8), nothing, START_NS + n * SNAP_NS) for n in range(2)]
+    two = [Events({}, nothing.astype(np.int8), nothing, nothing, START_NS + n * SNAP_NS) for n in range(2)]
     base = EngineConfig(USER_HOTZONES=(599.0,), TOUCH_BAND=0.07)
     judged = judge(two, base, cme_es_sessions(), Prices(random=(600.5,), placebo=(600.37,)))
     assert [config.USER_HOTZONES for config in given] == [(600.37, 600.5)]
