@@ -107,12 +107,12 @@ class MassiveFeed:
     def run(self, inbox: Inbox, resume: Resume) -> None:
         """Feed the inbox until `stop`. Raises ConfigError when the key is refused or the plan lacks the data."""
         quieten()
+        capture = _opened(self._options.capture)
         session = Session(self._options.underlying, self._strikes, self._stale_ns, resume)
         sockets = _Sockets(self._links)
         chain = threading.Thread(target=self._run_chain, name="massive-chain", daemon=True)
         sockets.start()
         chain.start()
-        capture = _opened(self._options.capture)
         try:
             while not self._stop.is_set():
                 self._turn(session, inbox, capture)
