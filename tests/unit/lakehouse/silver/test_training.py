@@ -47,6 +47,10 @@ def test_a_horizon_is_known_at_the_passage_or_at_its_end() -> None:
     assert [known_s(chopped, horizon) for horizon in (120, 240, 480)] == [120, 240, 480]
 
 
+def test_a_passage_is_known_before_its_record_is_written() -> None:
+    assert [known_s(outcome(60, 50), horizon) for horizon in (120, 240, 480)] == [50, 50, 50]
+
+
 def test_an_episode_that_was_cut_off_is_known_when_it_was_written() -> None:
     assert [known_s(outcome(50, None), horizon) for horizon in (120, 240, 480)] == [50, 50, 50]
 
