@@ -46,6 +46,12 @@ def demo(
     day: Annotated[
         bool, typer.Option("--day", help="Simulate a whole regular session at its usual rates, not ten minutes.")
     ] = False,
+    live_gateways: Annotated[
+        bool,
+        typer.Option(
+            "--live-gateways", help="Play the input through stand-ins for both vendors, into the live producers."
+        ),
+    ] = False,
     home: HomeOption = None,
 ) -> None:
     """Start broker, registry and all services, feed them market data, and watch levels being judged.
@@ -55,17 +61,19 @@ def demo(
     console = Console(stderr=True)
     files = _checked(file)
     _check_speed(speed)
-    pace = speed or ("max" if files or leave or as_json or not console.is_terminal else SIMULATED_SPEED)
+    in_time = live_gateways or not (files or leave or as_json or not console.is_terminal)
+    pace = speed or (SIMULATED_SPEED if in_time else "max")
     signal.signal(signal.SIGTERM, _interrupt)
     place = settings().home
     place.mkdir(parents=True, exist_ok=True)
     # What it needs takes seconds to import: --help does not wait for it.
+    from infra.local.live import LivePipeline
     from infra.local.pipeline import Pipeline
 
     through = False
     try:
         with _alone(place), _local_stack(place, console):
-            pipeline = Pipeline(place, console)
+            pipeline = (LivePipeline if live_gateways else Pipeline)(place, console)
             try:
                 pipeline.start()
                 summary = pipeline.run(files, pace, day=day)

@@ -205,14 +205,14 @@ class Facts:
 
 
 @contextmanager
-def open_facts(namespace: str, partition: int, input_id: str) -> Iterator[Facts]:
+def open_facts(namespace: str, partition: int, input_id: str, kind: type[Facts] = Facts) -> Iterator[Any]:
     """Facts of the deployment's log and tables while the block runs."""
     with (
         closing(kafka.consumer()) as follower,
         closing(kafka.consumer(enable_partition_eof=True)) as reader,
         Registry(endpoints.resolve().registry_url) as registry,
     ):
-        yield Facts(
+        yield kind(
             namespace,
             partition,
             input_id,

@@ -28,6 +28,8 @@ SERVICES: dict[str, tuple[str, str]] = {
 }
 """For each service the module to run, and the name of its run file."""
 PRODUCER = ("producers", "producer")
+LIVE = {f"producer-{vendor}": ("producers", f"producer-{vendor}") for vendor in ("databento", "massive")}
+"""The live producers of a demo, with their run files."""
 
 START_LIMIT_S = 180.0
 """How long a service may take to say where it listens: the first start compiles."""
@@ -56,7 +58,7 @@ class Services:
 
     def start(self, name: str, arguments: Sequence[str] = ()) -> Process:
         """Start one service, or ``producer`` with arguments; its log is ``<home>/logs/<name>.log``."""
-        module, _ = SERVICES.get(name, PRODUCER)
+        module, _ = _parts(name)
         process = run_module(self._home, name, module, arguments)
         self._running[name] = process
         self._write()
@@ -77,7 +79,7 @@ class Services:
 
     def facts(self, name: str) -> Mapping[str, Any]:
         """The service's run file; empty until this very process has written it."""
-        path = self._home / "run" / f"{SERVICES.get(name, PRODUCER)[1]}.json"
+        path = self._home / "run" / f"{_parts(name)[1]}.json"
         try:
             facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -87,8 +89,17 @@ class Services:
     def check(self) -> None:
         """Raise UnavailableError when a service has ended, with the end of its log."""
         for name, process in self._running.items():
-            if name in SERVICES and not process.alive:
+            if (name in SERVICES or name in LIVE) and not process.alive:
                 raise ended(name, process)
+
+    def is_running(self, name: str) -> bool:
+        """Whether it was started and not forgotten."""
+        return name in self._running
+
+    def end(self, name: str) -> None:
+        """End one of them with SIGTERM."""
+        stop(self._running[name])
+        self.forget(name)
 
     def forget(self, name: str) -> None:
         """No longer watch a process that has ended as it should."""
@@ -106,6 +117,10 @@ class Services:
         partial = self._file.with_suffix(".tmp")
         partial.write_text(json.dumps(facts, default=str), encoding="utf-8")
         partial.replace(self._file)
+
+
+def _parts(name: str) -> tuple[str, str]:
+    return SERVICES.get(name) or LIVE.get(name, PRODUCER)
 
 
 def run_module(home: Path, name: str, module: str, arguments: Sequence[str] = ()) -> Process:

@@ -55,7 +55,8 @@ class LiveGateway:
     """Listens on ``port`` (0: a free one) from construction on; a context manager.
 
     ``speed``: event time per real time, None as fast as it is read. ``heartbeat_s``: the interval between heartbeats,
-    None what the client asks for. ``faults`` that belong to the market must be in the broadcast already.
+    None what the client asks for. ``faults`` that belong to the market must be in the broadcast already. ``held``: the
+    market begins no sooner than `release` is called (with a speed only).
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class LiveGateway:
         faults: Sequence[Fault] = (),
         heartbeat_s: float | None = None,
         ledger: Path | None = None,
+        held: bool = False,
     ) -> None:
         self.broadcast = broadcast
         self.key = key
@@ -81,6 +83,8 @@ class LiveGateway:
         self._lock = threading.Lock()
         self._position = 0
         self._begun_s: float | None = None
+        self._held = held
+        self._wanted = False
         self._moved_s = time.monotonic()
         self._refusals = 0
         self._away_s = 0.0
@@ -158,9 +162,19 @@ class LiveGateway:
     def started(self) -> int:
         """A session begins, and with the first one the market; returns the session's position."""
         with self._lock:
-            if self._begun_s is None:
-                self._begun_s = time.monotonic()
+            self._wanted = True
+            self._begin()
         return self.position()
+
+    def release(self) -> None:
+        """A market that was held may begin."""
+        with self._lock:
+            self._held = False
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._wanted and not self._held and self._begun_s is None:
+            self._begun_s = time.monotonic()
 
     def advance(self, position: int) -> None:
         """The market has published at least this much."""
@@ -222,6 +236,7 @@ def main() -> None:
     parser.add_argument("--faults", type=Path, help="JSON list of faults")
     parser.add_argument("--ledger", type=Path, help="JSON lines of what was sent")
     parser.add_argument("--heartbeat", type=float, help="seconds between heartbeats; else what the client asks for")
+    parser.add_argument("--hold", action="store_true", help="the market begins when a line comes on stdin")
     given = parser.parse_args()
     faults = faults_of(given.faults) if given.faults else []
     gateway = LiveGateway(
@@ -231,9 +246,14 @@ def main() -> None:
         faults=faults,
         heartbeat_s=given.heartbeat,
         ledger=given.ledger,
+        held=given.hold,
     )
-    sys.stdout.write(json.dumps({"port": gateway.port}) + "\n")
+    said = {"port": gateway.port, "key": gateway.key, "dataset": gateway.broadcast.dataset}
+    sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()
+    if given.hold:
+        sys.stdin.readline()
+        gateway.release()
     threading.Event().wait()
 
 
