@@ -1,4 +1,7 @@
-"""Golden sessions: what the engine says of staged scenes is what was reviewed, and every threshold matters in one."""
+"""Golden sessions: what the engine says of staged scenes is what was reviewed, and every threshold matters in one.
+
+Spec: plan 9; core Configuration.
+"""
 
 from __future__ import annotations
 

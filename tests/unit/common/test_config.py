@@ -1,4 +1,7 @@
-"""The engine's configuration: complete, validated, hashed."""
+"""The engine's configuration: complete, validated, hashed.
+
+Spec: plan 9; core Configuration; common-interfaces Configuration.
+"""
 
 from __future__ import annotations
 

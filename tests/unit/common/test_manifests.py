@@ -1,4 +1,7 @@
-"""Every run leaves a record of its code, configuration and end, and none fails because of it."""
+"""Every run leaves a record of its code, configuration and end, and none fails because of it.
+
+Spec: common-interfaces Run manifests.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Prices change their form exactly."""
+"""Prices change their form exactly.
+
+Spec: core Price conversion.
+"""
 
 from __future__ import annotations
 

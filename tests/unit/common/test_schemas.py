@@ -1,4 +1,7 @@
-"""The record schemas: complete in themselves, and one with what is derived from them."""
+"""The record schemas: complete in themselves, and one with what is derived from them.
+
+Spec: common-interfaces Event types; common-interfaces Storage schemas.
+"""
 
 from __future__ import annotations
 

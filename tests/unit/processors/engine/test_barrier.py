@@ -1,4 +1,7 @@
-"""The barrier's states in core.md's order, with DESIGN 4.5's additions."""
+"""The barrier's states in core.md's order, with DESIGN 4.5's additions.
+
+Spec: plan 5.1; core BarrierEngine.
+"""
 
 from __future__ import annotations
 

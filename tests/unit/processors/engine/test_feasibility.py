@@ -1,4 +1,7 @@
-"""common-interfaces.md, "Feasibility Priors": what the ground ahead says of a break."""
+"""common-interfaces.md, "Feasibility Priors": what the ground ahead says of a break.
+
+Spec: common-interfaces Configuration.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Cancel versus fill against the truth of the order-by-order feed (DESIGN 4.5)."""
+"""Cancel versus fill against the truth of the order-by-order feed (DESIGN 4.5).
+
+Spec: plan 5.1.1.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Cancel versus fill, hidden volume, visibility, windows (DESIGN 4.3, 4.5; plan §5.1.1)."""
+"""Cancel versus fill, hidden volume, visibility, windows (DESIGN 4.3, 4.5; plan §5.1.1).
+
+Spec: plan 5.1; plan 5.1.1; core BarrierEngine.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Gamma near a level, walls, gamma flip, open interest (DESIGN §4.7, plan §5.3, core.md "FuelEngine")."""
+"""Gamma near a level, walls, gamma flip, open interest (DESIGN §4.7, plan §5.3, core.md "FuelEngine").
+
+Spec: plan 5.3; core FuelEngine.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""User hotzones: an ascending list without repetition (plan §4)."""
+"""User hotzones: an ascending list without repetition (plan §4).
+
+Spec: plan 4; core LevelUniverse.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Extremes of the session and its parts, the prior day, and what a roll keeps (plan §4, DESIGN 4.2-4.4)."""
+"""Extremes of the session and its parts, the prior day, and what a roll keeps (plan §4, DESIGN 4.2-4.4).
+
+Spec: plan 4; core LevelUniverse.
+"""
 
 from __future__ import annotations
 

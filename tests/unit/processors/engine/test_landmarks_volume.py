@@ -1,4 +1,7 @@
-"""VWAP and volume profile (plan §4, DESIGN 4.3)."""
+"""VWAP and volume profile (plan §4, DESIGN 4.3).
+
+Spec: plan 4; core LevelUniverse.
+"""
 
 from __future__ import annotations
 

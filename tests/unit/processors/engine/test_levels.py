@@ -1,4 +1,7 @@
-"""The memory of levels: slots, ticks and directions (DESIGN 4.4, 4.9)."""
+"""The memory of levels: slots, ticks and directions (DESIGN 4.4, 4.9).
+
+Spec: plan 3.1; plan 3.2.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which levels a snap has, where, how strong and by what name (plan §4; core.md, LevelUniverse)."""
+"""Which levels a snap has, where, how strong and by what name (plan §4; core.md, LevelUniverse).
+
+Spec: plan 3.1; plan 4; core LevelUniverse.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Plan §6.4: a note gives the reasons in a few words, "Vacuum + dealers chase; sweep confirms"."""
+"""Plan §6.4: a note gives the reasons in a few words, "Vacuum + dealers chase; sweep confirms".
+
+Spec: plan 6.4.
+"""
 
 from __future__ import annotations
 

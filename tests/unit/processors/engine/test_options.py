@@ -1,4 +1,7 @@
-"""A trade's sign, price and effect on the dealers (DESIGN §4.7, plan §5.3, core.md §8)."""
+"""A trade's sign, price and effect on the dealers (DESIGN §4.7, plan §5.3, core.md §8).
+
+Spec: plan 5.3; core FuelEngine.
+"""
 
 from __future__ import annotations
 

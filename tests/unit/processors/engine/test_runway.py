@@ -1,4 +1,7 @@
-"""Next level, next obstacle and confluence (plan §5.5; core.md, RoomToRun)."""
+"""Next level, next obstacle and confluence (plan §5.5; core.md, RoomToRun).
+
+Spec: plan 5.5; core RoomToRun.
+"""
 
 from __future__ import annotations
 

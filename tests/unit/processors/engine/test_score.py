@@ -1,4 +1,7 @@
-"""core.md §6 and plan §5.4: component scores, the composite and its confidence."""
+"""core.md §6 and plan §5.4: component scores, the composite and its confidence.
+
+Spec: plan 5.4.1; plan 5.4.2; core ScoreEngine.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""DESIGN §4.8-4.10: what a level's signal says at each snap, from its feature rows."""
+"""DESIGN §4.8-4.10: what a level's signal says at each snap, from its feature rows.
+
+Spec: plan 5.4.3; core LevelSignalService.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""core.md §6 and DESIGN §4.8, §4.11: what each part gives to the score, and thresholds that follow the market."""
+"""core.md §6 and DESIGN §4.8, §4.11: what each part gives to the score, and thresholds that follow the market.
+
+Spec: plan 5.4.2; core ScoreEngine.
+"""
 
 from __future__ import annotations
 

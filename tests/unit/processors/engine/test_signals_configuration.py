@@ -1,6 +1,8 @@
 """Every key of the configuration that the signal stage reads decides something: change it a little, and a row changes.
 
 The scenes stand on the thresholds: one just on each side.
+
+Spec: plan 9; core Configuration.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Plan §5.6 and DESIGN §4.8: smoothing in event time; DESIGN §4.12: its exponential is the same on every machine."""
+"""Plan §5.6 and DESIGN §4.8: smoothing in event time; DESIGN §4.12: its exponential is the same on every machine.
+
+Spec: plan 5.6; core Smoothing.
+"""
 
 from __future__ import annotations
 

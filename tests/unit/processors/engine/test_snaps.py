@@ -1,4 +1,7 @@
-"""Levels, direction, runway, validity and sessions (plan §§3-5.5; DESIGN 4.2-4.4, 4.10)."""
+"""Levels, direction, runway, validity and sessions (plan §§3-5.5; DESIGN 4.2-4.4, 4.10).
+
+Spec: plan 3.2; plan 3.3; core LevelSignalService.
+"""
 
 from __future__ import annotations
 

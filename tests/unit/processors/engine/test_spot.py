@@ -1,4 +1,7 @@
-"""Spot, the ES/SPY ratio and what is SPY's own (DESIGN 4.4; plan §5.2)."""
+"""Spot, the ES/SPY ratio and what is SPY's own (DESIGN 4.4; plan §5.2).
+
+Spec: core MarketState; core Price conversion.
+"""
 
 from __future__ import annotations
 

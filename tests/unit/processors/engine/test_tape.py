@@ -1,4 +1,7 @@
-"""Imbalance, velocity and sweeps (DESIGN 4.6; core.md "Tape Engine")."""
+"""Imbalance, velocity and sweeps (DESIGN 4.6; core.md "Tape Engine").
+
+Spec: plan 5.2; core TapeEngine.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""core.md "Trigger State Machine" and DESIGN §4.8: when a signal is raised, held and left."""
+"""core.md "Trigger State Machine" and DESIGN §4.8: when a signal is raised, held and left.
+
+Spec: plan 5.4.3; core ScoreEngine.
+"""
 
 from __future__ import annotations
 
