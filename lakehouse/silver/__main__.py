@@ -13,7 +13,7 @@ from rich.table import Table
 from common.cli.options import HomeOption
 from common.errors import BreakwaterError
 from common.telemetry import configure_logging
-from lakehouse.silver.service import SERVICE, compute, serve
+from lakehouse.silver.service import SERVICE, compute, prepare, serve
 
 app = typer.Typer(add_completion=False)
 
@@ -32,7 +32,7 @@ def silver(
         if not once:
             serve()
             return
-        done = compute(threading.Event())
+        done = compute(*prepare(), threading.Event())
     except BreakwaterError as error:
         sys.stderr.write(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         raise typer.Exit(1) from error

@@ -50,14 +50,20 @@ def rounds(closures: Closures, tables: Sequence[Derivation]) -> Iterator[tuple[D
             yield derivation, step.rows
 
 
-def compute(stop: threading.Event, health: Health | None = None) -> Counter[str]:
-    """Compute all closed hours of this deployment's tables, once; returns the rows committed, by table.
+def prepare() -> tuple[Closures, tuple[Derivation, ...]]:
+    """This deployment's computed tables, and what closes their hours (it remembers the heartbeats it has read)."""
+    closures = Closures(settings().namespace)
+    return closures, derivations(iceberg.open_catalog(), load_config(), settings().namespace, closures)
+
+
+def compute(
+    closures: Closures, tables: Sequence[Derivation], stop: threading.Event, health: Health | None = None
+) -> Counter[str]:
+    """Compute all closed hours of the tables, once; returns the rows committed, by table.
 
     Ends early when ``stop`` is set. Another writer's commit in between and short failures are borne; raises
     UnavailableError when a table keeps failing, InvariantError and SchemaError at once.
     """
-    closures = Closures(settings().namespace)
-    tables = derivations(iceberg.open_catalog(), load_config(), settings().namespace, closures)
     done: Counter[str] = Counter({derivation.table.name: 0 for derivation in tables})
     failures = 0
     while not stop.is_set():
@@ -96,7 +102,8 @@ def serve() -> None:
     health = Health()
     health.set("tables", False, "starting")
     with serve_health(SERVICE, health):
+        closures, tables = prepare()
         while not stop.is_set():
-            compute(stop, health)
+            compute(closures, tables, stop, health)
             health.set("tables", True)
             stop.wait(IDLE_S)
