@@ -73,7 +73,8 @@ class Options:
 
     def _value(self, contract: _Contract, ts_ns: int) -> Value:
         spot = self._spy.at(ts_ns)
-        return value(spot, contract.strike, CLOSE_NS - ts_ns, is_put=contract.right == PUT)
+        left_ns = max(CLOSE_NS - ts_ns, NS_PER_S)
+        return value(spot, contract.strike, left_ns, is_put=contract.right == PUT)
 
     def _prices(self, contract: _Contract, ts_ns: int) -> tuple[int, int]:
         """Bid and ask in cents; a bid of 0 is none."""

@@ -33,7 +33,9 @@ from producers.massive.capture import Capture
 from producers.massive.symbols import CALL, parse_option_symbol
 from producers.replay.engine import replay, table_of
 from producers.simulator import Session, simulate
-from producers.simulator.ratio import ratio_at
+from producers.simulator.feed import Underlying
+from producers.simulator.options import Options
+from producers.simulator.ratio import CLOSE_NS, ratio_at
 from producers.stream import stamped_batches
 
 LEAST = {
@@ -295,6 +297,14 @@ def test_customers_buy_where_moves_are_amplified_and_sell_where_they_are_dampene
     for episode in truth["episodes"]:
         during = (trades["ts_event_ns"] >= episode["begin_ns"]) & (trades["ts_event_ns"] < episode["end_ns"])
         assert np.sign(signed[during].sum()) == {"AMPLIFY": 1, "DAMPEN": -1}[episode["fuel"]]
+
+
+def test_options_are_quoted_until_they_expire() -> None:
+    spy, begin_ns = Underlying(), CLOSE_NS - 60_000_000_000
+    spy.add(np.array([[begin_ns, 48_020]]))
+    for seed in range(5):
+        messages = Options(spy, seed, begin_ns, 3).until(CLOSE_NS, "NEUTRAL")
+        assert max(message.recv_ns for message in messages) > CLOSE_NS - 1_000_000_000
 
 
 def test_a_snapshot_of_the_chain_comes_every_half_minute_with_all_that_is_known(records: dict[str, Batch]) -> None:
