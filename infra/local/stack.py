@@ -26,6 +26,8 @@ from infra.local.progress import Reporter, Silent
 START_LIMIT_S = 120.0
 ANSWER_LIMIT_S = 15.0
 """How long a process that was found running may take to answer before it is started anew."""
+RELEASE_LIMIT_S = 2.0
+"""How long the threads of a server that was killed may still hold its port."""
 BIND_ATTEMPTS = 3
 PORT_TAKEN = ("BindException", "Address already in use", "already bound", "already in use")
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
@@ -233,7 +235,12 @@ def _port(home: Path, name: str, fixed: dict[str, int]) -> int:
         last = int(json.loads(_ports_file(home).read_text(encoding="utf-8"))[name])
     except (OSError, ValueError, KeyError, TypeError):
         return free_port()
-    return last if port_is_free(last) else free_port()
+    deadline = time.monotonic() + RELEASE_LIMIT_S
+    while not port_is_free(last):
+        if time.monotonic() > deadline:
+            return free_port()
+        time.sleep(POLL_S)
+    return last
 
 
 def _ports_file(home: Path) -> Path:
