@@ -80,17 +80,42 @@ def test_stored_tables_can_be_queried_after_the_demo(first_run: Mapping[str, Any
     assert counted == {kind: count for kind, count in first_run["signals"].items() if kind != "count" and count}
 
 
-def test_the_simulated_session_breaks_and_rejects_at_any_speed(tmp_path: Path) -> None:
-    paced = summary_of(breakwater("demo", "--exit", "--json", "--speed=40", f"--home={tmp_path / 'paced'}"))
-    assert paced["signals"]["BREAK"] > 0
-    assert paced["signals"]["REJECT"] > 0
-    assert len(paced["events"]) == 7
-    files = sorted((tmp_path / "paced" / "simulated").rglob("*.zst"))
+@pytest.fixture(scope="module")
+def simulated_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("simulated")
+
+
+@pytest.fixture(scope="module")
+def simulated_run(simulated_home: Path) -> Mapping[str, Any]:
+    return summary_of(breakwater("demo", "--exit", "--json", "--speed=40", f"--home={simulated_home}"))
+
+
+def test_the_simulated_session_breaks_and_rejects_at_any_speed(
+    simulated_run: Mapping[str, Any], simulated_home: Path
+) -> None:
+    assert all(simulated_run["signals"][signal] > 0 for signal in ("BREAK", "REJECT", "CONTESTED"))
+    assert len(simulated_run["events"]) == 7
+    files = sorted((simulated_home / "simulated").rglob("*.zst"))
     replayed = summary_of(breakwater("replay", *(f"--file={path}" for path in files), "--json"))
-    assert replayed["signals_digest"] == paced["signals_digest"]
+    assert replayed["signals_digest"] == simulated_run["signals_digest"]
 
 
-@pytest.mark.parametrize("command", ["demo", "test", "up", "down", "status", "topics", "query", "bench", "replay"])
+def test_the_study_holds_the_simulated_session_against_its_truth(
+    simulated_run: Mapping[str, Any], simulated_home: Path
+) -> None:
+    (truth,) = (simulated_home / "simulated").glob("*.truth.json")
+    report = summary_of(breakwater("study", f"--truth={truth}", "--json", f"--home={simulated_home}"))
+    assert "simulated" in report["verdict"]
+    staged = {row["kind"]: row for row in report["staged"]}
+    assert set(staged) == {"WALL", "ABSORPTION", "VACUUM", "CONSUMPTION", "SWEEP", "PIN"}
+    for row in staged.values():
+        assert (row["said"], row["opposite"], row["labelled"]) == (row["staged"], 0, row["staged"])
+    assert report["fills"]["precision"] > 0.99 and report["fills"]["recall"] > 0.99
+
+
+@pytest.mark.parametrize(
+    "command", ["demo", "test", "up", "down", "status", "topics", "query", "bench", "replay", "simulate"]
+)
 def test_every_command_explains_itself(command: str) -> None:
     result = breakwater(command, "--help")
     assert result.returncode == 0
