@@ -19,6 +19,7 @@ from common.config import load_config
 from common.errors import InputError
 from common.registry import Registry
 from common.settings import settings
+from common.telemetry import configure_logging
 from common.times import shown_time
 from common.topics import DEAD_LETTERS, full_name
 from producers.letters.letter import Letter, read_letters
@@ -143,6 +144,8 @@ def _letters(place: Place) -> list[tuple[int, Letter]]:
 
 @contextmanager
 def _place(complex_name: str, namespace: str | None) -> Iterator[Place]:
+    # Else what the clients say would go where the answer goes.
+    configure_logging("dead-letters")
     chosen = settings().namespace if namespace is None else namespace
     kafka.ensure_topics(topics.specs(chosen))
     consumer = kafka.consumer(enable_partition_eof=True)
