@@ -12,14 +12,15 @@ from common.cli.lazy import Entry, mount
 
 FIRST = "Start here"
 STACK = "Local stack"
+DATA = "Data in"
 LOOK = "Look inside"
+AGAIN = "Again, and differently"
+TABLES = "Tables"
+HARD = "Break it, measure it"
 SERVICES = "Services (each runs until SIGTERM)"
 
 COMMANDS = (
-    Entry("demo", "infra.local.demo:app", "Run everything on real or simulated ES data and watch it.", FIRST),
-    Entry(
-        "download", "producers.dbn.command:download", "Download ES history from Databento; shows what it costs.", FIRST
-    ),
+    Entry("demo", "infra.local.demo:app", "Run everything on real or simulated data and watch it.", FIRST),
     Entry("test", "common.cli.checks:app", "Run the tests, and for 'all' the linters: what CI runs.", FIRST),
     Entry(
         "up",
@@ -31,27 +32,29 @@ COMMANDS = (
     Entry(
         "status", "infra.local.commands:status", "Show broker, registry and services, and whether they are well.", STACK
     ),
-    Entry("topics", "common.cli.topics:topics", "List topics with offsets, record counts and schema versions.", LOOK),
-    Entry("query", "lakehouse.ask:query", "Run SQL over the tables.", LOOK),
-    Entry("maintain", "lakehouse.maintenance.command:app", "Pack, expire and tidy the tables' files.", LOOK),
-    Entry("certify", "lakehouse.certificates.command:app", "Certify what is stored of a session, or check it.", LOOK),
-    Entry("runs", "common.cli.runs:app", "List the services' runs: code, configuration, counts, end.", LOOK),
-    Entry("dataset", "lakehouse.datasets.command:app", "Make and read training sets that can be had again.", LOOK),
     Entry(
-        "replay",
-        "producers.replay:app",
-        "Compute signals again from files, topics or tables; compare runs.",
-        LOOK,
+        "download", "producers.dbn.command:download", "Download ES history from Databento; shows what it costs.", DATA
     ),
-    Entry("backfill", "producers.replay.backfill.command:app", "Compute many sessions again, a task each (Ray).", LOOK),
-    Entry("verify", "producers.replay.verify:app", "Prove that published signals follow from what was recorded.", LOOK),
-    Entry("study", "processors.study.command:app", "Ask the stored sessions whether the score knows anything.", LOOK),
-    Entry("chaos", "infra.chaos.command:app", "Break the platform on purpose and count what is lost.", LOOK),
-    Entry("simulate", "producers.__main__:simulate", "Write a made-up session of ES, SPY and its options.", LOOK),
-    Entry("hotzone", "producers.hotzones:app", "Set levels of your own while the market runs, or remove them.", LOOK),
-    Entry("dead-letters", "producers.letters.command:app", "List, show and reprocess what could not be used.", LOOK),
-    Entry("bench", "common.cli.bench:app", "Measure a part of the platform.", LOOK),
-    Entry("producer", "producers", "Publish market data to the topics.", SERVICES),
+    Entry("simulate", "producers.__main__:simulate", "Write a made-up session of ES, SPY and its options.", DATA),
+    Entry("hotzone", "producers.hotzones:app", "Set levels of your own while the market runs, or remove them.", DATA),
+    Entry("dead-letters", "producers.letters.command:app", "List, show and reprocess what could not be used.", DATA),
+    Entry("topics", "common.cli.topics:topics", "List topics with offsets, record counts and schema versions.", LOOK),
+    Entry("query", "lakehouse.ask:query", "Run SQL over the tables and what is not committed yet.", LOOK),
+    Entry("runs", "common.cli.runs:app", "List the services' runs: code, configuration, counts, end.", LOOK),
+    Entry("replay", "producers.replay:app", "Compute signals again from files, topics or tables; compare runs.", AGAIN),
+    Entry(
+        "verify", "producers.replay.verify:app", "Prove that published signals follow from what was recorded.", AGAIN
+    ),
+    Entry("study", "processors.study.command:app", "Ask the stored sessions whether the score knows anything.", AGAIN),
+    Entry(
+        "backfill", "producers.replay.backfill.command:app", "Compute many sessions again, a task each (Ray).", AGAIN
+    ),
+    Entry("dataset", "lakehouse.datasets.command:app", "Make and read training sets that can be had again.", TABLES),
+    Entry("certify", "lakehouse.certificates.command:app", "Certify what is stored of a session, or check it.", TABLES),
+    Entry("maintain", "lakehouse.maintenance.command:app", "Pack, expire and tidy the tables' files.", TABLES),
+    Entry("chaos", "infra.chaos.command:app", "Break the platform on purpose and count what is lost.", HARD),
+    Entry("bench", "common.cli.bench:app", "Measure a part of the platform.", HARD),
+    Entry("producer", "producers", "Publish files, or Databento and Massive live.", SERVICES),
     Entry("features", "processors.features", "Turn market data into level features.", SERVICES),
     Entry("signals", "processors.signals", "Turn level features into level signals (Faust).", SERVICES),
     Entry("sink", "lakehouse", "Commit the topics to Iceberg tables, exactly once.", SERVICES),
