@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from common.errors import BreakwaterError
 from common.telemetry import configure_logging
 from producers import service
+from producers.progress import shown_records, spinner
 from producers.publish import Outcome
-from producers.resume import utc
 
 _T = TypeVar("_T")
 
@@ -47,13 +46,7 @@ def publish(
     A second run of the same files adds nothing; after a crash it goes on where the log ends.
     """
     configure_logging(service.SERVICE)
-    console = Console(stderr=True)
-    with _progress(console) as bar:
-        task = bar.add_task("connecting", total=None)
-
-        def show(records: Mapping[str, int], watermark_ns: int) -> None:
-            bar.update(task, description=f"{sum(records.values()):,} events, at {utc(watermark_ns)[:23]} UTC")
-
+    with shown_records(Console(stderr=True)) as show:
         outcome = _or_exit(lambda: service.serve_files(file, speed, complex_name, namespace, show))
     Console().print(_sentence(outcome), soft_wrap=True, highlight=False)
 
@@ -90,7 +83,7 @@ def simulate(
     """
     from producers.simulator import simulate as write
 
-    with _progress(Console(stderr=True)) as bar:
+    with spinner(Console(stderr=True)) as bar:
         task = bar.add_task("", total=None)
 
         def show(share: float) -> None:
@@ -99,11 +92,6 @@ def simulate(
         session = _or_exit(lambda: write(out, seed, minutes, day=day, orders=orders, progress=show))
     for path in session.inputs:
         typer.echo(path)
-
-
-def _progress(console: Console) -> Progress:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _sentence(outcome: Outcome) -> str:

@@ -1,4 +1,4 @@
-"""One run of a finite input: look where the log stands, publish what is missing, end with ENDED."""
+"""One run of a finite input, files or a stored range: look where the log stands, publish what is missing, end."""
 
 from __future__ import annotations
 
@@ -79,10 +79,25 @@ def total(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Input:
+    """A finite input: equal identities mean equal records.
+
+    ``source``: who promises in the heartbeats, about ``topics``. ``steps(floor_ns, set_aside)``: its stream from the
+    start, with no stamp below ``floor_ns``; what cannot be used is handed to ``set_aside``.
+    """
+
+    identity: str
+    source: str
+    topics: tuple[str, ...]
+    steps: Callable[[int, SetAside], Iterator[StampedStep]]
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What to publish, where, and how fast (``speed`` None: as fast as the log takes it).
 
-    ``chunk_records``: records of a file that are read, encoded and sent together; it changes nothing that is published.
+    ``paths``: files, none where another `Input` is given. ``chunk_records``: records of a file that are read, encoded
+    and sent together; it changes nothing that is published.
     """
 
     paths: tuple[Path, ...]
@@ -97,19 +112,35 @@ class Job:
 def publish_files(
     job: Job, config: EngineConfig, clients: Log, stop: Event, progress: Progress | None = None
 ) -> Outcome:
-    """Publish the files, going on where an earlier run stopped; nothing when all of it is there already.
+    """Publish the job's files; see `publish_input`."""
+
+    def steps(floor_ns: int, set_aside: SetAside) -> Iterator[StampedStep]:
+        return stamped_batches(
+            job.paths, config, floor_ns=floor_ns, chunk_records=job.chunk_records, set_aside=set_aside
+        )
+
+    given = Input(input_id(job.paths), SOURCE, topics_of(job.paths), steps)
+    return publish_input(given, job, config, clients, stop, progress)
+
+
+def publish_input(
+    given: Input, job: Job, config: EngineConfig, clients: Log, stop: Event, progress: Progress | None = None
+) -> Outcome:
+    """Publish the input, going on where an earlier run stopped; nothing when all of it is there already.
 
     ``stop`` ends the run early and cleanly. Raises InputError (after what was read before the damage is acknowledged),
     UnavailableError, ConflictError, InvariantError.
     """
     begun_s = time.monotonic()
-    identity = input_id(job.paths)
-    decided = _decide(job, config, clients, identity)
+    identity = given.identity
+    decided = _decide(given, job, config, clients)
     if decided.done:
         records = _ended_records(job, clients, identity)
         log.info("already_published", input_id=identity, **records)
-        return Outcome(identity, records, dict.fromkeys(topics_of(job.paths), 0), True, time.monotonic() - begun_s)
-    target = Target(SOURCE, job.complex_name, job.partition, job.namespace, job.run_id, identity, clients.schema_ids)
+        return Outcome(identity, records, dict.fromkeys(given.topics, 0), True, time.monotonic() - begun_s)
+    target = Target(
+        given.source, job.complex_name, job.partition, job.namespace, job.run_id, identity, clients.schema_ids
+    )
     publisher = Publisher(clients.producer, target, decided.next_offsets, decided.published, config.snap_interval_ns)
     aside = _letters(job, clients, publisher)
     log.info("publishing", input_id=identity, run_id=job.run_id, published_before=dict(decided.published))
@@ -117,7 +148,7 @@ def publish_files(
     try:
         publisher.beat("CONNECTED", decided.floor_ns)
         publisher.drain()
-        for step in _steps(job, config, decided, stop, aside):
+        for step in _steps(given, job, config, decided, stop, aside):
             publisher.publish(step)
             watermark_ns = step.watermark_ns
             if progress is not None:
@@ -158,21 +189,15 @@ def _letters(job: Job, clients: Log, publisher: Publisher) -> SetAside:
     return set_aside
 
 
-def _decide(job: Job, config: EngineConfig, clients: Log, identity: str) -> Plan:
+def _decide(given: Input, job: Job, config: EngineConfig, clients: Log) -> Plan:
     beats = _beats(job, clients)
     tails = {
         topic: read_tail(
             clients.consumer, full_name(topic, job.namespace), job.partition, load(topic), clients.registry.schema
         )
-        for topic in topics_of(job.paths)
+        for topic in given.topics
     }
-    return plan(
-        identity,
-        beats,
-        tails,
-        stamped_batches(job.paths, config, chunk_records=job.chunk_records),
-        config.snap_interval_ns,
-    )
+    return plan(given.identity, beats, tails, given.steps(0, log_only), config.snap_interval_ns)
 
 
 def _beats(job: Job, clients: Log) -> list[Beat]:
@@ -190,12 +215,11 @@ def _ended_records(job: Job, clients: Log, identity: str) -> dict[str, int]:
     return {b.topic: b.input_records for b in _beats(job, clients) if b.ended and b.input_id == identity}
 
 
-def _steps(job: Job, config: EngineConfig, decided: Plan, stop: Event, set_aside: SetAside) -> Iterator[StampedStep]:
+def _steps(
+    given: Input, job: Job, config: EngineConfig, decided: Plan, stop: Event, set_aside: SetAside
+) -> Iterator[StampedStep]:
     """What is left to publish, at the job's speed; steps that an earlier run published whole are left out."""
-    stream = stamped_batches(
-        job.paths, config, floor_ns=decided.floor_ns, chunk_records=job.chunk_records, set_aside=set_aside
-    )
-    steps = remaining(stream, decided.published)
+    steps = remaining(given.steps(decided.floor_ns, set_aside), decided.published)
     if job.speed is None:
         yield from steps
     else:

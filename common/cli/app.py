@@ -42,6 +42,7 @@ COMMANDS = (
     Entry("query", "lakehouse.ask:query", "Run SQL over the tables and what is not committed yet.", LOOK),
     Entry("runs", "common.cli.runs:app", "List the services' runs: code, configuration, counts, end.", LOOK),
     Entry("replay", "producers.replay:app", "Compute signals again from files, topics or tables; compare runs.", AGAIN),
+    Entry("republish", "producers.replay.republish:app", "Publish stored inputs again, at any speed.", AGAIN),
     Entry(
         "verify", "producers.replay.verify:app", "Prove that published signals follow from what was recorded.", AGAIN
     ),

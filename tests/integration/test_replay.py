@@ -111,6 +111,32 @@ def test_a_replay_into_a_namespace_holds_every_row_once_and_goes_on_after_an_int
     assert "holds another replay" in other.err
 
 
+def test_stored_inputs_go_back_into_a_namespace_once_and_replay_from_there_to_the_same_digest(
+    run: LiveRun, from_files: dict[str, Any]
+) -> None:
+    name = f"replay.inputs-{run.namespace.removeprefix('test.')}"
+    done = run.command("republish", "--to-namespace", name)
+    assert (done.code, "46,690 added" in done.out) == (0, True), done.err
+    assert run.json("replay", "--namespace", name)["signals_digest"] == from_files["signals_digest"]
+    again = run.command("republish", "--to-namespace", name)
+    assert (again.code, " 0 added" in again.out) == (0, True), again.err
+    live = run.command("republish", "--to-namespace", run.namespace)
+    assert (live.code, "a replay does not write into" in live.err) == (1, True)
+
+
+def test_a_part_goes_back_at_a_speed_with_exactly_its_records(run: LiveRun) -> None:
+    name = f"replay.part-{run.namespace.removeprefix('test.')}"
+    begin, end = "2023-12-25T23:30", "2023-12-25T23:35"
+    done = run.command("republish", "--to-namespace", name, "--from", begin, "--to", end, "--speed", "100")
+    assert done.code == 0, done.err
+    held = {topic["name"]: topic["records"] for topic in run.json("topics", "--all")["topics"]}
+    with environment(BREAKWATER_NAMESPACE=run.namespace, BREAKWATER_HOME=str(run.home)):
+        at = {topic: effective_times(topic) for topic in (topics.FUTURES_MBP10, topics.FUTURES_TRADES)}
+    for topic, times in at.items():
+        wanted = sum(parse_time(begin) <= ts_ns < parse_time(end) for ts_ns in times.values())
+        assert held[f"{name}.{topic}"] == wanted > 0
+
+
 def test_the_live_run_is_compared_with_another_configuration(run: LiveRun) -> None:
     same = run.json("replay", "--diff", "live")
     assert same["diff"]["rows"] == same["signals"]["count"]
