@@ -95,7 +95,7 @@ def test_a_worker_killed_in_mid_run_ends_with_the_rows_of_an_uninterrupted_one(
     with Registry(stack.registry_url) as registry:
         wanted = expected(registry.register(schemas.load(topics.FEATURES), namespace))
     watching = kafka.consumer()
-    with publishing(namespace, "200") as producer:
+    with publishing(namespace, "80") as producer:
         for _ in range(3):
             before = end(rows, watching)
             with worker(namespace, home) as process:
