@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import orjson
@@ -20,18 +21,24 @@ def list_(
     service: Annotated[str | None, typer.Option(help="Only this service's.")] = None,
     home: HomeOption = None,
 ) -> None:
-    """The newest runs, the newest first."""
+    """The newest runs, the newest first; `show` knows the rest of each."""
     from common.manifests import listed
 
-    shown = Table(show_edge=False, header_style="bold")
-    for column in ("run", "service", "status", "started", "ended", "configuration", "code"):
-        shown.add_column(column, overflow="fold")
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("run", no_wrap=True)
+    for column in ("service", "status", "took", "code"):
+        shown.add_column(column, overflow="fold", justify="right" if column == "took" else "left")
     for one in listed(last, service):
         commit = (one.code_commit or "unknown")[:10] + ("+" if one.code_dirty else "")
-        ended = (one.end_time or "")[:19].replace("T", " ")
-        started = one.start_time[:19].replace("T", " ")
-        shown.add_row(one.run_id, one.service, str(one.standing), started, ended, one.config_hash, commit)
+        shown.add_row(one.run_id, one.service, str(one.standing), _took(one.start_time, one.end_time), commit)
     Console().print(shown)
+
+
+def _took(begin: str, end: str | None) -> str:
+    if end is None:
+        return ""
+    seconds = round((datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds())
+    return str(timedelta(seconds=seconds))
 
 
 @app.command()

@@ -67,9 +67,9 @@ def _date(text: str) -> int:
 
 
 def _show(now: Certificate, console: Console) -> None:
-    shown = Table(show_edge=False, header_style="bold")
-    shown.add_column("topic")
-    for column in ("first", "last", "topic records", "table rows", "distinct", "silver", "dead letters", "missing"):
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("topic", no_wrap=True)
+    for column in ("first", "last", "log", "table", "silver", "dead", "gaps"):
         shown.add_column(column, justify="right")
     for topic, counts in now.topics.items():
         for number, part in counts.partitions.items():
@@ -78,7 +78,6 @@ def _show(now: Certificate, console: Console) -> None:
                 part.last_offset,
                 part.topic_records,
                 part.table_rows,
-                counts.distinct_events,
                 counts.silver_rows,
                 part.dead_letters,
                 part.missing_offsets,
