@@ -119,10 +119,14 @@ class Archive:
             with warnings.catch_warnings():
                 # The client leaves the file that it has written, and opened again, to the garbage collector.
                 warnings.simplefilter("ignore", ResourceWarning)
+                broken: str | None = None
                 try:
                     self._client.timeseries.get_range(**asked, path=partial)
-                except databento_dbn.DBNError as error:
-                    raise _Broken(str(error)) from None
+                except (databento_dbn.DBNError, requests.RequestException) as error:
+                    broken = str(error)
+                # Out here the error is gone, and with its traceback the client's open file.
+                if broken is not None:
+                    raise _Broken(broken)
             return _checked(partial, expected)
 
         count = self._ask(once)
