@@ -14,6 +14,7 @@ from rich.table import Table
 
 from common import kafka, topics
 from common.registry import Registry
+from common.telemetry import configure_logging
 from tests.benchmark import lake_freshness, lake_rates, lake_scan
 from tests.support.lake_servers import catalog_environment, lake
 from tests.support.stack import environment, session_stack
@@ -52,6 +53,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Measure the sink against Parquet alone, how fresh the tables are under load, and a scan of a level's day."""
+    configure_logging("bench")
     result = measure(records, rounds, events_per_s, seconds, rows_per_hour, Console(stderr=True))
     if as_json:
         typer.echo(json.dumps(result))

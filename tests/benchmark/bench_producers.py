@@ -30,6 +30,7 @@ from common.errors import UnavailableError
 from common.registry import Registry
 from common.schemas import load
 from common.settings import PROJECT_ROOT, child_environment
+from common.telemetry import configure_logging
 from producers.publish import Job, Log, publish_files
 from producers.sender import PRODUCER_OVERRIDES
 from producers.stream import stamped_batches
@@ -238,6 +239,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Measure the way of a DBN file into Kafka against the client alone, and the latency that a live producer adds."""
+    configure_logging("bench")
     with (
         tempfile.TemporaryDirectory() as folder,
         environment(BREAKWATER_HOME=folder),
