@@ -36,7 +36,6 @@ _PROPERTIES = {
     # Every commit writes a new metadata file: without this they pile up by the second.
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "100",
-    "commit.manifest-merge.enabled": "true",
 }
 
 
@@ -90,8 +89,11 @@ def ensure_table(catalog: Catalog, name: str, topic: str, record: RecordSchema) 
     return ensure_tables(catalog, {name: (topic, record)})[name]
 
 
-def _create(catalog: Catalog, name: str, topic: str, record: RecordSchema) -> Table:
-    schema = table_schema(record)
+def create_hourly(catalog: Catalog, name: str, schema: Schema, properties: Mapping[str, str]) -> Table:
+    """A new table partitioned by the hour of ``ts_event``, its order ``ts_event_ns``; its namespace is made if need be.
+
+    Raises TableAlreadyExistsError when another writer was faster.
+    """
     spec = PartitionSpec(
         PartitionField(
             source_id=schema.find_field("ts_event").field_id,
@@ -103,14 +105,15 @@ def _create(catalog: Catalog, name: str, topic: str, record: RecordSchema) -> Ta
     order = SortOrder(SortField(source_id=schema.find_field("ts_event_ns").field_id, transform=IdentityTransform()))
     with suppress(NamespaceAlreadyExistsError):
         catalog.create_namespace(name.rpartition(".")[0])
+    return catalog.create_table(
+        name, schema, partition_spec=spec, sort_order=order, properties={**_PROPERTIES, **properties}
+    )
+
+
+def _create(catalog: Catalog, name: str, topic: str, record: RecordSchema) -> Table:
+    properties = {"commit.manifest-merge.enabled": "true", TOPIC_PROPERTY: topic, "comment": record.doc}
     try:
-        return catalog.create_table(
-            name,
-            schema,
-            partition_spec=spec,
-            sort_order=order,
-            properties={**_PROPERTIES, TOPIC_PROPERTY: topic, "comment": record.doc},
-        )
+        return create_hourly(catalog, name, table_schema(record), properties)
     except TableAlreadyExistsError:
         # Another sink was faster; it may be of another version.
         return _evolve(catalog, name, topic, record)

@@ -17,22 +17,15 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import (
-    CommitFailedException,
-    NamespaceAlreadyExistsError,
-    NoSuchTableError,
-    TableAlreadyExistsError,
-)
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.manifest import DataFile
-from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.table.sorting import SortField, SortOrder
-from pyiceberg.transforms import HourTransform, IdentityTransform
 
 from common.errors import ConflictError, SchemaError
 from lakehouse.files import SingleAttempt, apply_once, write_hour
 from lakehouse.silver.hours import files_by_hour
+from lakehouse.tables import create_hourly
 
 HOURS = "breakwater.hours"
 """Of a snapshot: the hours that it replaced. A snapshot without it (a compaction) brought no new rows."""
@@ -41,13 +34,6 @@ CURSOR = "breakwater.read."
 PENDING = "breakwater.pending-hours"
 PARAMETERS = "breakwater.parameters"
 DERIVED = "breakwater.derived"
-
-_PROPERTIES = {
-    "write.parquet.compression-codec": "zstd",
-    "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "100",
-    DERIVED: "true",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,24 +130,9 @@ class DerivedTable:
         apply_once(table, transaction)
 
     def _create(self) -> Table:
-        schema = self._schema
-        hour = PartitionField(
-            source_id=schema.find_field("ts_event").field_id,
-            field_id=1000,
-            transform=HourTransform(),
-            name="ts_event_hour",
-        )
-        order = SortOrder(SortField(source_id=schema.find_field("ts_event_ns").field_id, transform=IdentityTransform()))
-        with suppress(NamespaceAlreadyExistsError):
-            self._catalog.create_namespace(self.name.rpartition(".")[0])
+        properties = {DERIVED: "true", PARAMETERS: self._parameters, "comment": self._doc}
         try:
-            return self._catalog.create_table(
-                self.name,
-                schema,
-                partition_spec=PartitionSpec(hour),
-                sort_order=order,
-                properties={**_PROPERTIES, PARAMETERS: self._parameters, "comment": self._doc},
-            )
+            return create_hourly(self._catalog, self.name, self._schema, properties)
         except TableAlreadyExistsError:
             return self._catalog.load_table(self.name)
 
