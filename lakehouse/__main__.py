@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
-from common.errors import BreakwaterError
+from common.cli.entry import exit_on_error
 from common.telemetry import configure_logging
 from lakehouse.service import SERVICE, serve
 
@@ -21,13 +19,8 @@ def sink() -> None:
     (BREAKWATER_SINK_MEMBER) share the partitions; one of a known name takes the other's place.
     """
     configure_logging(SERVICE)
-    try:
+    with exit_on_error():
         serve()
-    except BreakwaterError as error:
-        sys.stderr.write(f"error: {error}\n")
-        if error.hint:
-            sys.stderr.write(f"hint: {error.hint}\n")
-        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":

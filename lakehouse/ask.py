@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from common.cli.entry import exit_on_error
 from common.cli.options import HomeOption
-from common.errors import BreakwaterError, InputError
+from common.errors import InputError
 from lakehouse.query import AsOf, names, question, run, stored
 
 LONGEST_TABLE = 200
@@ -60,7 +61,7 @@ def query(
     home: HomeOption = None,
 ) -> None:
     """Ask the Iceberg tables in SQL (DuckDB)."""
-    try:
+    with exit_on_error():
         if listing:
             _list(form)
             return
@@ -72,9 +73,6 @@ def query(
             raise InputError("a past state has no tail", hint="Leave out --tail.")
         text = stored(sql[1:]) if sql.startswith("@") else sql
         _print(run(text, as_of=as_of, tail=tail, note=_note), form)
-    except BreakwaterError as error:
-        sys.stderr.write(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
-        raise typer.Exit(1) from error
 
 
 def _list(form: Format) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -10,7 +9,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.console import Console
 
-from common.errors import BreakwaterError
+from common.cli.entry import exit_on_error
 from common.telemetry import configure_logging
 from producers import service
 from producers.progress import shown_records, spinner
@@ -104,13 +103,8 @@ def _sentence(outcome: Outcome) -> str:
 
 
 def _or_exit(run: Callable[[], _T]) -> _T:
-    try:
+    with exit_on_error():
         return run()
-    except BreakwaterError as error:
-        sys.stderr.write(f"error: {error}\n")
-        if error.hint:
-            sys.stderr.write(f"hint: {error.hint}\n")
-        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import typer
@@ -33,3 +35,13 @@ def show_error(error: BreakwaterError, console: Console) -> None:
     console.print(Text(str(error), style="red"), soft_wrap=True)
     if error.hint:
         console.print(Text(error.hint, style="dim"), soft_wrap=True)
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """For a service: an error of ours ends it with exit code 1 and plain lines on stderr, beside its log."""
+    try:
+        yield
+    except BreakwaterError as error:
+        sys.stderr.write(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        raise typer.Exit(1) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import Annotated
 
@@ -10,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from common.cli.entry import exit_on_error
 from common.cli.options import HomeOption
-from common.errors import BreakwaterError
 from common.telemetry import configure_logging
 from lakehouse.silver.service import SERVICE, compute, prepare, serve
 
@@ -28,14 +27,11 @@ def silver(
     Runs until SIGTERM or Ctrl-C. It can be killed at any time and goes on from the tables' own bookkeeping.
     """
     configure_logging(SERVICE)
-    try:
+    with exit_on_error():
         if not once:
             serve()
             return
         done = compute(*prepare(), threading.Event())
-    except BreakwaterError as error:
-        sys.stderr.write(f"error: {error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
-        raise typer.Exit(1) from error
     shown = Table(show_edge=False, header_style="bold")
     shown.add_column("table")
     shown.add_column("rows computed", justify="right")

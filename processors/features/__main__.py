@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
-from common.errors import BreakwaterError
+from common.cli.entry import exit_on_error
 from common.telemetry import configure_logging
 from processors.features.service import SERVICE, serve
 
@@ -20,13 +18,8 @@ def features() -> None:
     Runs until SIGTERM or Ctrl-C, then leaves a checkpoint. A restart goes on where the last committed snap ends.
     """
     configure_logging(SERVICE)
-    try:
+    with exit_on_error():
         serve()
-    except BreakwaterError as error:
-        sys.stderr.write(f"error: {error}\n")
-        if error.hint:
-            sys.stderr.write(f"hint: {error.hint}\n")
-        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":
