@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -48,6 +49,10 @@ RETAKE_S = 4.0
 heartbeat or two, which of the two is wrong."""
 CONFLICTS_BORNE = 5
 """Claims lost in a row, with no commit between them, after which the sink gives up: the group does not settle it."""
+
+LEAVING_POLLS = 50
+LEAVING_POLL_S = 0.1
+"""How often, and for how long each time, a sink that ends waits for its farewell to be sent."""
 
 _OUT_OF_RANGE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 
@@ -224,8 +229,15 @@ class TopicSink:
         return total
 
     def close(self) -> None:
-        """Leave the log."""
+        """Leave the group, so that another sink takes the partitions over at once, and the log."""
         self._drop_pending()
+        # A static member keeps its place when it only closes: for the others it would be dead after a session timeout.
+        with suppress(KafkaException):
+            self._consumer.unsubscribe()
+            for _ in range(LEAVING_POLLS):
+                if not self._consumer.memberid():
+                    break
+                self._consumer.consume(num_messages=1, timeout=LEAVING_POLL_S)
         self._consumer.close()
 
     def _on_assign(self, _: Any, partitions: Sequence[TopicPartition]) -> None:

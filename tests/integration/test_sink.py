@@ -130,6 +130,28 @@ def test_a_sink_killed_again_and_again_stores_every_record_once(trades: Trades, 
     assert all(letter["value"] == b"not avro" for letter in dead_letters(namespace))
 
 
+def test_a_sink_that_is_ended_has_left_the_groups_and_another_goes_on_with_its_partition(
+    trades: Trades, namespace: str, home: Path
+) -> None:
+    group, admin = f"breakwater.sink.{trades.topic}", kafka.admin()
+
+    def members() -> list[str]:
+        described = admin.describe_consumer_groups([group])[group].result(WAIT_S)
+        return sorted(member.group_instance_id for member in described.members)
+
+    trades.publish(100)
+    with sink(namespace, home, "a") as first:
+        wait_until("rows", home, lambda: read.table_rows(TABLE) == 100)
+        with sink(namespace, home, "b"):
+            wait_until("the second member", home, lambda: members() == ["a", "b"])
+            first.send_signal(signal.SIGTERM)
+            assert first.wait(WAIT_S) == 0
+            assert members() == ["b"]
+            trades.publish(100)
+            wait_until("the rest", home, lambda: read.committed_offsets(TABLE)[trades.topic, 0] == 200)
+    assert sorted(iceberg.scan(TABLE, columns=["_offset"])["_offset"].to_pylist()) == list(range(200))
+
+
 def test_a_sink_of_the_same_name_takes_over_and_the_first_stops_with_an_error(
     trades: Trades, namespace: str, home: Path
 ) -> None:

@@ -58,6 +58,19 @@ class Consumer:
         callbacks = (partial(on_assign, self), partial(on_revoke, self), partial(on_lost, self))
         self._member = self._log.group(self._group).join(self._process, self._instance, counts, callbacks)
 
+    def unsubscribe(self) -> None:
+        """Give up the partitions and leave the group, as a static member too; the real one does so while it polls."""
+        self._call()
+        if self._member is not None:
+            member, self._member = self._member, None
+            member.callbacks[1](member.held)
+            self._log.group(self._group).leave(member)
+
+    def memberid(self) -> str | None:
+        """Its name in the group; None when it is in none."""
+        self._call()
+        return None if self._member is None else f"member-{id(self._member)}"
+
     def assign(self, partitions: list[TopicPartition]) -> None:
         """Read these from their offsets."""
         self._call()

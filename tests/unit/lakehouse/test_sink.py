@@ -238,6 +238,22 @@ def test_sinks_of_different_names_share_the_partitions_and_one_takes_over_what_a
     assert sorted((row["_partition"], row["_offset"]) for row in table.rows()) == [(0, 0), (1, 0), (1, 1), (1, 2)]
 
 
+def test_a_sink_that_ends_leaves_the_group_so_that_another_takes_over_at_once() -> None:
+    log, table = new_log(partitions=2), MemoryTable()
+    first = started(topic_sink(log, MemoryStore(table), owner="first", member="a"))
+    second = started(topic_sink(log, MemoryStore(table), owner="second", member="b"))
+    first.step(0)
+    write(log, 0, partition=0)
+    first.step(0)
+    first.close()
+    # Nobody is taken for dead here: `expire` is not called.
+    second.step(0)
+    assert second.partitions == (0, 1)
+    write(log, 1, partition=0)
+    second.step(0)
+    assert offsets(table) == [0, 1]
+
+
 def test_a_zombie_writes_nothing_and_goes_on_with_what_the_group_gives_it() -> None:
     log, table, now = new_log(), MemoryTable(), [0.0]
     zombie = topic_sink(
