@@ -9,6 +9,7 @@ from typing import Any
 
 from processors.study.analysis import SCORE, Report
 from processors.study.episodes import HORIZONS_S, PRIMARY
+from processors.study.staged import Hits, Rate
 from processors.study.statistics import LEVEL, Estimate
 
 
@@ -83,6 +84,7 @@ def tables(report: Report) -> list[Table]:
         _flow(report),
         _fills(report),
         _staged(report),
+        _staged_outcomes(report),
     ]
     return [table for table in made if table is not None and table.rows]
 
@@ -239,24 +241,54 @@ def _staged(report: Report) -> Table | None:
         return None
     rows = [
         (
-            hits.kind.lower(),
+            _fight(hits),
             f"{hits.staged:,}",
-            f"{hits.said:,} ({share(hits.said / hits.staged)})",
+            _rate(hits.said),
+            _counts(hits.before),
+            _counts(hits.elsewhere),
             f"{hits.opposite:,}",
-            f"{hits.labelled:,} ({share(hits.labelled / hits.staged)})",
-            number(hits.lead_s, 1),
         )
         for hits in report.staged
     ]
     return Table(
-        "Staged fights, against what they were staged for",
-        "Signal: it came during the fight or within 2 s after price was let go (for a pin: none that takes a side)."
-        " Opposite: a signal that takes the other side came. Label: the outcome at 120 s says where price went. Lead:"
-        " median time from the first right signal to when price was let go. A simulator's fights follow the engine's"
-        " own idea of the market: this shows that the parts work together, and nothing about a real one.",
-        ("staged", "fights", "signal", "opposite", "label", "lead, s"),
+        "Staged fights: the signals, against what was staged (circular)",
+        "Signal: it came during the fight or within 2 s after price was let go (NEUTRAL: none that takes a side), with"
+        " Wilson's 95 % interval. Two rates to hold it against: before, in as long a stretch at the same level up to"
+        " the fight; elsewhere, in the fights staged for another signal. Opposite: a signal that takes the"
+        " other side came. Circular: a simulator's fights follow the engine's own idea of the market. This shows that"
+        " the parts work together, and nothing about a real market.",
+        ("staged", "fights", "signal", "before", "elsewhere", "opposite"),
         rows,
     )
+
+
+def _staged_outcomes(report: Report) -> Table | None:
+    if report.staged is None:
+        return None
+    rows = [(_fight(hits), f"{hits.staged:,}", _rate(hits.labelled), number(hits.lead_s, 1)) for hits in report.staged]
+    return Table(
+        "Staged fights: where price went (circular)",
+        "Label: the outcome at 120 s says where price went. Lead: median time from the first right signal to when price"
+        " was let go.",
+        ("staged", "fights", "label", "lead, s"),
+        rows,
+    )
+
+
+def _fight(hits: Hits) -> str:
+    return f"{hits.kind.lower()} for {hits.signal}"
+
+
+def _rate(rate: Rate) -> str:
+    """``9: 90 % [60, 98]``."""
+    if not rate.of:
+        return "·"
+    return f"{rate.found:,}: {100 * rate.found / rate.of:.0f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+
+
+def _counts(rate: Rate) -> str:
+    """``1 of 10: 10 %``."""
+    return f"{rate.found:,} of {rate.of:,}: {100 * rate.found / rate.of:.0f} %" if rate.of else "·"
 
 
 def _days(days: list[int]) -> str:

@@ -106,10 +106,13 @@ def test_the_study_holds_the_simulated_session_against_its_truth(
     (truth,) = (simulated_home / "simulated").glob("*.truth.json")
     report = summary_of(breakwater("study", f"--truth={truth}", "--json", f"--home={simulated_home}"))
     assert "simulated" in report["verdict"]
-    staged = {row["kind"]: row for row in report["staged"]}
-    assert set(staged) == {"WALL", "ABSORPTION", "VACUUM", "CONSUMPTION", "SWEEP", "PIN"}
-    for row in staged.values():
-        assert (row["said"], row["opposite"], row["labelled"]) == (row["staged"], 0, row["staged"])
+    staged = report["staged"]
+    assert {row["kind"] for row in staged} == {"WALL", "ABSORPTION", "VACUUM", "CONSUMPTION", "SWEEP", "PIN"}
+    for row in staged:
+        assert (row["said"]["found"], row["opposite"], row["labelled"]["found"]) == (row["staged"], 0, row["staged"])
+        assert row["said"]["low"] < 1 and row["elsewhere"]["of"] > 0
+        if row["signal"] in ("BREAK", "REJECT"):
+            assert row["before"]["found"] < row["staged"] and row["elsewhere"]["found"] < row["elsewhere"]["of"]
     assert report["fills"]["precision"] > 0.99 and report["fills"]["recall"] > 0.99
 
 
