@@ -69,19 +69,19 @@ def ensure_tables(catalog: Catalog, wanted: Mapping[str, tuple[str, RecordSchema
     All are checked before the first is touched: raises SchemaError when a column would have to change incompatibly,
     InvariantError when a table is another topic's, and then nothing has been written.
     """
-    present: dict[str, Table | None] = {}
+    present = set()
     for name, (topic, record) in wanted.items():
         try:
-            present[name] = catalog.load_table(name)
+            table = catalog.load_table(name)
         except (NoSuchTableError, NoSuchNamespaceError):
-            present[name] = None
             continue
-        _check(present[name], name, topic, table_schema(record))
-    out = {}
-    for name, (topic, record) in wanted.items():
-        table = present[name]
-        out[name] = _create(catalog, name, topic, record) if table is None else _evolve(catalog, name, topic, record)
-    return out
+        _check_topic(table, name, topic)
+        _check_columns(table, name, table_schema(record))
+        present.add(name)
+    return {
+        name: (_evolve if name in present else _create)(catalog, name, topic, record)
+        for name, (topic, record) in wanted.items()
+    }
 
 
 def ensure_table(catalog: Catalog, name: str, topic: str, record: RecordSchema) -> Table:
@@ -120,11 +120,19 @@ def _create(catalog: Catalog, name: str, topic: str, record: RecordSchema) -> Ta
 
 
 def _evolve(catalog: Catalog, name: str, topic: str, record: RecordSchema) -> Table:
-    """Add the columns that are missing, bring docs up to date. Another sink may do the same at the same time."""
-    wanted = table_schema(record)
+    _check_topic(catalog.load_table(name), name, topic)
+    return fit_columns(catalog, name, table_schema(record))
+
+
+def fit_columns(catalog: Catalog, name: str, wanted: Schema, hint: str | None = None) -> Table:
+    """The table with the columns that it lacked and docs up to date. Another writer may do the same at the same time.
+
+    Raises SchemaError when a column would have to change otherwise, with ``hint`` where given; nothing is written then.
+    NoSuchTableError of the catalog passes through.
+    """
     for _ in range(EVOLVE_ATTEMPTS):
         table = catalog.load_table(name)
-        _check(table, name, topic, wanted)
+        _check_columns(table, name, wanted, hint)
         docs = {field.name: field.doc for field in table.schema().fields}
         missing = [field for field in wanted.fields if field.name not in docs]
         reworded = [field for field in wanted.fields if docs.get(field.name, field.doc) != field.doc]
@@ -141,20 +149,22 @@ def _evolve(catalog: Catalog, name: str, topic: str, record: RecordSchema) -> Ta
         return table
     raise UnavailableError(
         f"the columns of {name} could not be brought up to date: the table keeps changing",
-        hint="Do sinks of two versions run? End the older ones.",
+        hint="Do writers of two versions run? End the older ones.",
     )
 
 
-def _check(table: Table | None, name: str, topic: str, wanted: Schema) -> None:
-    """Raises SchemaError, InvariantError unless the table can hold the wanted columns of the topic."""
-    if table is None:
-        return
+def _check_topic(table: Table, name: str, topic: str) -> None:
+    """Raises InvariantError unless the table is the topic's."""
     owner = table.properties.get(TOPIC_PROPERTY)
     if owner != topic:
         raise InvariantError(
             f"table {name} holds the topic {owner}, not {topic}",
             hint="Each namespace has tables of its own: use another BREAKWATER_HOME (or catalog) for it.",
         )
+
+
+def _check_columns(table: Table, name: str, wanted: Schema, hint: str | None = None) -> None:
+    """Raises SchemaError unless the table can hold the wanted columns."""
     present = {field.name: field for field in table.schema().fields}
     for field in wanted.fields:
         found = present.pop(field.name, None)
@@ -162,24 +172,24 @@ def _check(table: Table | None, name: str, topic: str, wanted: Schema) -> None:
             if field.required:
                 raise SchemaError(
                     f"table {name} cannot get the required column {field.name}: the rows it has would lack it",
-                    hint="Make the field nullable in the .avsc; additions are nullable.",
+                    hint=hint or "Make the field nullable in the .avsc; additions are nullable.",
                 )
         elif str(found.field_type) != str(field.field_type) and not _same_list(found, field):
             raise SchemaError(
                 f"table {name} has {field.name} as {found.field_type}, the schema now says {field.field_type}",
-                hint="Types never change in place: add a field of another name.",
+                hint=hint or "Types never change in place: add a field of another name.",
             )
         elif found.required != field.required:
             raise SchemaError(
                 f"table {name} has {field.name} as {'required' if found.required else 'nullable'}, the schema now says"
                 f" {'required' if field.required else 'nullable'}",
-                hint="Nullability never changes in place: add a field of another name.",
+                hint=hint or "Nullability never changes in place: add a field of another name.",
             )
     for field in present.values():
         if field.required:
             raise SchemaError(
                 f"table {name} needs {field.name}, which the schema no longer has",
-                hint="A field that every row has cannot be taken away; keep it in the .avsc.",
+                hint=hint or "A field that every row has cannot be taken away; keep it in the .avsc.",
             )
 
 

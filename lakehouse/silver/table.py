@@ -22,10 +22,10 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 
-from common.errors import ConflictError, SchemaError
+from common.errors import ConflictError
 from lakehouse.files import SingleAttempt, apply_once, write_hour
 from lakehouse.silver.hours import files_by_hour
-from lakehouse.tables import create_hourly
+from lakehouse.tables import create_hourly, fit_columns
 
 HOURS = "breakwater.hours"
 """Of a snapshot: the hours that it replaced. A snapshot without it (a compaction) brought no new rows."""
@@ -34,6 +34,8 @@ CURSOR = "breakwater.read."
 PENDING = "breakwater.pending-hours"
 PARAMETERS = "breakwater.parameters"
 DERIVED = "breakwater.derived"
+
+_HINT = "It is computed from other tables: drop it, and it is computed anew."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class DerivedTable:
         Raises SchemaError when a column would have to change otherwise.
         """
         try:
-            table = self._evolved(self._catalog.load_table(self.name))
+            table = fit_columns(self._catalog, self.name, self._schema, _HINT)
         except NoSuchTableError:
             table = self._create()
         properties = table.properties
@@ -134,29 +136,4 @@ class DerivedTable:
         try:
             return create_hourly(self._catalog, self.name, self._schema, properties)
         except TableAlreadyExistsError:
-            return self._catalog.load_table(self.name)
-
-    def _evolved(self, table: Table) -> Table:
-        present = {field.name: field for field in table.schema().fields}
-        missing = [field for field in self._schema.fields if field.name not in present]
-        changed = [
-            field.name
-            for field in self._schema.fields
-            if field.name in present and _kind(present[field.name].field_type) != _kind(field.field_type)
-        ]
-        if changed or any(field.required for field in missing):
-            names = ", ".join([*changed, *(field.name for field in missing if field.required)])
-            raise SchemaError(
-                f"table {self.name} cannot take up these columns: {names}",
-                hint="It is computed from other tables: drop it, and it is computed anew.",
-            )
-        if missing:
-            with table.update_schema() as update:
-                for field in missing:
-                    update.add_column(field.name, field.field_type, doc=field.doc)
-        return table
-
-
-def _kind(kind: object) -> str:
-    """A type without field ids, which the catalog numbers itself."""
-    return str(getattr(kind, "element_type", kind))
+            return fit_columns(self._catalog, self.name, self._schema, _HINT)
