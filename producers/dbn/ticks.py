@@ -198,9 +198,9 @@ class TickReader:
         return batch if batch.length else None
 
     def _words(self, count: int) -> tuple[NDArray[np.void], NDArray[np.uint64]]:
-        """The next records, also as 64-bit words; none at the end and before damage."""
+        """The next records, lent, also as 64-bit words; none at the end and before damage."""
         try:
-            records = self._file.read(count)
+            records = self._file.lend(count)
         except InputError as error:
             self._damage = error
             records = np.zeros(0, self._file.header.dtype)

@@ -209,12 +209,17 @@ def test_a_truncated_file_keeps_what_was_read(tmp_path: Path, chunk: int) -> Non
 
 
 @pytest.mark.parametrize("chunk", [1_000, 100_000])
-def test_a_truncated_zstd_stream_keeps_what_was_read(tmp_path: Path, chunk: int) -> None:
+def test_a_truncated_zstd_stream_keeps_every_whole_record_before_its_end(tmp_path: Path, chunk: int) -> None:
     whole = sample("es", VENDOR_FILES[0])
     path = tmp_path / "cut.dbn.zst"
-    path.write_bytes(whole.read_bytes()[:400_000])
+    rest = whole.read_bytes()[:400_000]
+    path.write_bytes(rest)
     times, problem = read_until_damage(path, chunk)
-    assert len(times) > 10_000
+    with DbnFile(whole) as file:
+        header_bytes = len(zstandard.ZstdDecompressor().stream_reader(whole.read_bytes()).read()) - 368 * 43_717
+        assert file.header.dtype.itemsize == 368
+    there = zstandard.ZstdDecompressor().decompressobj().decompress(rest)
+    assert len(times) == (len(there) - header_bytes) // 368
     assert times == read_all(whole)["ts_event_ns"][: len(times)].tolist()
     assert "truncated: the file ends at byte 400000 inside a frame" in problem
     assert f"after {len(times)} whole records" in problem
