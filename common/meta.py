@@ -1,7 +1,8 @@
 """What is kept beside the tables: small JSON files under ``_meta``, on the lake's disk or in its object store.
 
 The embedded catalog's lie in ``<home>/lake/_meta``. Another catalog's lie in its warehouse, where every process of the
-deployment finds them; the warehouse is the one that the catalog's properties name, else the folder above its tables.
+deployment finds them; the warehouse is the one that the catalog's properties name, else the folder in which the catalog
+would put a new table's namespace.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from typing import Any
 
 from pyarrow import fs
 from pyiceberg.catalog import Catalog
-from pyiceberg.io import load_file_io
+from pyiceberg.io import FileIO, load_file_io
 from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.schema import Schema
 
 from common import iceberg
 from common.endpoints import local_catalog
-from common.errors import InputError
+from common.errors import ConfigError, InputError
 from common.settings import settings
 
 FOLDER = "_meta"
+_UNMADE = ("bronze", "unmade")
+"""A table that is never made: the catalog is asked where it would be."""
 
 
 @dataclass(frozen=True)
@@ -67,23 +71,30 @@ def local() -> Meta:
 
 
 def shared() -> Meta:
-    """The one beside the deployment's tables. Raises UnavailableError when the catalog cannot be opened."""
+    """The one beside the deployment's tables.
+
+    Raises UnavailableError when the catalog cannot be opened, ConfigError when its store is not one that we can write.
+    """
     if not (iceberg.configured() or local_catalog()):
         return local()
-    return _warehouse(iceberg.open_catalog()) or local()
-
-
-def _warehouse(catalog: Catalog) -> Meta | None:
-    place = catalog.properties.get("warehouse", "")
-    io = load_file_io(dict(catalog.properties), place) if "://" in place else None
-    if io is None:
-        # The server alone knows the warehouse: its tables say where it is.
-        name = next(iter(iceberg.table_names()), None)
-        if name is None:
-            return None
-        table = catalog.load_table(name)
-        io, place = table.io, table.location().rstrip("/").rpartition("/")[0].rpartition("/")[0]
+    io, place = _warehouse(iceberg.open_catalog())
     if not isinstance(io, PyArrowFileIO):
-        return None
+        raise ConfigError(
+            f"nothing can be kept beside the tables in {place}: their store is read by {type(io).__name__}",
+            hint="Set the catalog's py-io-impl to pyiceberg.io.pyarrow.PyArrowFileIO.",
+        )
     scheme, netloc, path = PyArrowFileIO.parse_location(f"{place.rstrip('/')}/{FOLDER}")
     return Meta(io.fs_by_scheme(scheme, netloc), path)
+
+
+def _warehouse(catalog: Catalog) -> tuple[FileIO, str]:
+    """The store and the place of all tables."""
+    place = catalog.properties.get("warehouse", "")
+    if "://" in place:
+        return load_file_io(dict(catalog.properties), place), place
+    # The server alone knows it, and says it of a table that is to be made, also before there is any.
+    if not catalog.namespace_exists(_UNMADE[0]):
+        catalog.create_namespace_if_not_exists(_UNMADE[0])
+    # The store's credentials may come with the table, and a transaction shows them nowhere else.
+    staged = catalog.create_table_transaction(_UNMADE, Schema())._table
+    return staged.io, staged.location().rstrip("/").rpartition("/")[0].rpartition("/")[0]

@@ -46,6 +46,10 @@ def demo(
     day: Annotated[
         bool, typer.Option("--day", help="Simulate a whole regular session at its usual rates, not ten minutes.")
     ] = False,
+    lake: Annotated[
+        bool, typer.Option("--lake", help="Keep the tables in MinIO and Iceberg's REST catalog, started here.")
+    ] = False,
+    with_trino: Annotated[bool, typer.Option("--trino", help="The lake, and Trino over it.")] = False,
     live_gateways: Annotated[
         bool,
         typer.Option(
@@ -72,7 +76,7 @@ def demo(
 
     through = False
     try:
-        with _alone(place), _local_stack(place, console):
+        with _alone(place), _local_stack(place, console, lake=lake or with_trino, with_trino=with_trino):
             pipeline = (LivePipeline if live_gateways else Pipeline)(place, console)
             try:
                 pipeline.start()
@@ -134,9 +138,11 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _local_stack(home: Path, console: Console) -> Iterator[None]:
+def _local_stack(home: Path, console: Console, *, lake: bool, with_trino: bool) -> Iterator[None]:
     """The local servers that the settings do not give; those that this starts, it ends."""
     parts = stack.local_parts()
+    if lake:
+        parts = tuple(dict.fromkeys((*parts, *stack.lake_parts(with_trino=with_trino))))
     before = {part.name for part in stack.status(home) if part.state == "up"}
     report = Terminal(console)
     stack.up(home, progress=report, parts=parts)

@@ -91,6 +91,8 @@ class Facts:
         self._ended: dict[str, dict[str, Any]] = {}
         self._last_ended: dict[str, dict[str, Any]] = {}
         self._marker: dict[str, Any] | None = None
+        self._last_promise = 0
+        self._stored: set[str] = set()
         followed = (full_name(topics.HEARTBEATS, namespace), self._markers)
         begins = [kafka.end_offsets(name, partition, client=follower).begin_offset for name in followed]
         follower.assign([TopicPartition(n, partition, at) for n, at in zip(followed, begins, strict=True)])
@@ -105,7 +107,10 @@ class Facts:
             elif message.topic() == self._markers:
                 self._marker = self._decode(topics.MARKERS, message)
             else:
-                self._take_beat(self._decode(topics.HEARTBEATS, message))
+                beat = self._decode(topics.HEARTBEATS, message)
+                self._take_beat(beat)
+                if beat["state"] == "ENDED":
+                    self._last_promise = int(message.offset() or 0) + 1
 
     def _take_beat(self, beat: dict[str, Any]) -> None:
         if beat["state"] == "ENDED" and beat["partition"] == self._partition:
@@ -153,14 +158,22 @@ class Facts:
         )
 
     def _tables_cover(self) -> bool:
-        for name, table in iceberg.TABLES.items():
-            if name in _NEVER_DONE:
+        for name in iceberg.TABLES:
+            # The input is over: what has come to a topic's end stays there.
+            if name in _NEVER_DONE or name in self._stored:
                 continue
             last = self.last_record(name)
-            done = self._committed(table).get((full_name(name, self._namespace), self._partition), 0)
-            if last is not None and done < last.next_offset:
+            if last is not None and self._stored_to(name) < last.next_offset:
                 return False
+            self._stored.add(name)
         return True
+
+    def end_is_stored(self) -> bool:
+        """Whether the table of heartbeats holds that the input has ended."""
+        return self._stored_to(topics.HEARTBEATS) >= self._last_promise
+
+    def _stored_to(self, name: str) -> int:
+        return self._committed(iceberg.TABLES[name]).get((full_name(name, self._namespace), self._partition), 0)
 
     def last_record(self, name: str) -> LastRecord | None:
         """The last record of the topic (named without the namespace); None when it holds none."""

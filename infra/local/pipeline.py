@@ -23,11 +23,12 @@ from infra.local.progress import Terminal
 from infra.local.services import SERVICES, Services, ended, failed
 from infra.local.summary import Summary, summarize
 from infra.local.view import View
+from lakehouse.silver.service import Awaited
 from producers.stream import input_id
 
 COMPLEX = "SPY"
 STALL_S = 300.0
-"""How long no stage may move before the run is given up."""
+"""How long no stage may move, nor compute, before the run is given up."""
 POLL_S = 0.1
 STACK_INTERVAL_S = 1.0
 DRAIN_READS = 5
@@ -40,6 +41,7 @@ PHASES = {
     "features": "features catch up",
     "signals": "signals catch up",
     "tables": "the last rows are committed",
+    "silver": "silver and gold are computed",
 }
 
 
@@ -53,6 +55,7 @@ class Pipeline:
         self._services = Services(home, self._report)
         self._stack_due_s = 0.0
         self._term_s = TERM_S
+        self._computed: Awaited | None = None
 
     def start(self) -> None:
         """Make topics and schemas, start all services, and wait until each listens. Raises UnavailableError."""
@@ -100,7 +103,7 @@ class Pipeline:
         return str(self._services.facts("api")["url"])
 
     def _follow(self, facts: Facts, producer: Process) -> None:
-        stalled_since_s, before = time.monotonic(), ""
+        patience, before = self._services.patience(STALL_S), ""
         waiting: str | None = "producer"
         with View(self._console) as view:
             while waiting is not None:
@@ -111,8 +114,9 @@ class Pipeline:
                 published = sum(facts.input_records.values())
                 view.look(PHASES[waiting], self._health_urls(producer), self.api_url, published)
                 if view.moved != before:
-                    stalled_since_s, before = time.monotonic(), view.moved
-                elif time.monotonic() - stalled_since_s > STALL_S:
+                    before = view.moved
+                    patience.begin()
+                elif patience.is_over:
                     raise UnavailableError(
                         f"nothing has moved for {STALL_S:.0f} s; the input waits for: {waiting}",
                         hint=f"Look at the logs in {self._home / 'logs'} and at ./breakwater status.",
@@ -124,9 +128,16 @@ class Pipeline:
             reached = facts.reached()
             # What an earlier run published may hide that this one failed.
             if reached.producer and not failed(producer):
-                return reached.waiting_for
+                return reached.waiting_for or self._computing(facts)
             facts.update(POLL_S)
         raise ended("producer", producer)
+
+    def _computing(self, facts: Facts) -> str | None:
+        """The stage after the tables, while it has not all that the tables hold."""
+        if not facts.end_is_stored():
+            return "tables"
+        self._computed = self._computed or Awaited()
+        return None if self._computed.done() else "silver"
 
     def _health_urls(self, producer: Process) -> Mapping[str, str]:
         running = [*SERVICES, "producer"] if producer.alive else list(SERVICES)

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,51 @@ class Process:
     def alive(self) -> bool:
         """True while this very process runs."""
         return started_mark(self.pid) == self.started
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds for which its threads have computed, or waited for a processor to compute on.
+
+        0 when it has ended, and where the system does not tell.
+        """
+        busy_ns = 0
+        for thread in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):
+                busy_ns += sum(map(int, thread.read_text(encoding="utf-8").split()[:2]))
+        return busy_ns / 1e9
+
+
+class Patience:
+    """How long to wait for processes that show nothing: one that computes, as all do at their first start, may go on.
+
+    Counted is the time in which they did not; on a machine with too much to do nearly all is spent in a queue.
+    """
+
+    BUSY_SHARE = 0.5
+    """Of the time, from which on processes compute; those that wait for something use a tenth."""
+
+    def __init__(self, limit_s: float, processes: Callable[[], Iterable[Process]]) -> None:
+        self._limit_s = limit_s
+        self._processes = processes
+        self.begin()
+
+    def begin(self) -> None:
+        """Something has come: the time begins anew."""
+        self._since_s, self._busy_s = time.monotonic(), self._busy()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing has come for the limit, nor been computed."""
+        waited_s = time.monotonic() - self._since_s
+        if waited_s <= self._limit_s:
+            return False
+        idle = self._busy() - self._busy_s < self.BUSY_SHARE * waited_s
+        if not idle:
+            self.begin()
+        return idle
+
+    def _busy(self) -> float:
+        return sum(process.busy_s for process in self._processes())
 
 
 def started_mark(pid: int) -> str | None:

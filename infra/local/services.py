@@ -17,7 +17,7 @@ from typing import Any
 
 from common.errors import UnavailableError
 from common.settings import PROJECT_ROOT, child_environment
-from infra.local.process import TERM_S, Process, spawn, stop, tail
+from infra.local.process import TERM_S, Patience, Process, spawn, stop, tail
 from infra.local.progress import Reporter
 
 SERVICES: dict[str, tuple[str, str]] = {
@@ -25,8 +25,12 @@ SERVICES: dict[str, tuple[str, str]] = {
     "signals": ("processors.signals", "signals"),
     "sink": ("lakehouse", "sink"),
     "api": ("api", "api"),
+    "silver": ("lakehouse.silver", "silver"),
+    "maintenance": ("lakehouse.maintenance", "maintenance"),
 }
 """For each service the module to run, and the name of its run file."""
+ARGUMENTS: dict[str, tuple[str, ...]] = {"maintenance": ("--every", "10")}
+"""What a service is started with, where it is anything."""
 PRODUCER = ("producers", "producer")
 LIVE = {f"producer-{vendor}": ("producers", f"producer-{vendor}") for vendor in ("databento", "massive")}
 """The live producers of a demo, with their run files."""
@@ -59,18 +63,18 @@ class Services:
     def start(self, name: str, arguments: Sequence[str] = ()) -> Process:
         """Start one service, or ``producer`` with arguments; its log is ``<home>/logs/<name>.log``."""
         module, _ = _parts(name)
-        process = run_module(self._home, name, module, arguments)
+        process = run_module(self._home, name, module, arguments or ARGUMENTS.get(name, ()))
         self._running[name] = process
         self._write()
         return process
 
     def wait_until_listening(self) -> None:
         """Until every service has said where its health is served. Raises UnavailableError when one ends or is late."""
-        deadline = time.monotonic() + START_LIMIT_S
+        patience = self.patience(START_LIMIT_S)
         waiting = [name for name in self._running if name in SERVICES]
         while waiting := [name for name in waiting if not self.facts(name)]:
             self.check()
-            if time.monotonic() > deadline:
+            if patience.is_over:
                 raise UnavailableError(
                     f"{', '.join(waiting)} did not start within {START_LIMIT_S:.0f} s",
                     hint=f"Look at the logs in {self._home / 'logs'}.",
@@ -91,6 +95,10 @@ class Services:
         for name, process in self._running.items():
             if (name in SERVICES or name in LIVE) and not process.alive:
                 raise ended(name, process)
+
+    def patience(self, limit_s: float) -> Patience:
+        """With all of them together."""
+        return Patience(limit_s, self._running.values)
 
     def is_running(self, name: str) -> bool:
         """Whether it was started and not forgotten."""
@@ -127,7 +135,7 @@ def run_module(home: Path, name: str, module: str, arguments: Sequence[str] = ()
     """``python -m module`` as a child with this home, its output going to ``<home>/logs/<name>.log``."""
     environment = child_environment(
         BREAKWATER_HOME=str(home),
-        # One port cannot serve four services.
+        # One port cannot serve all services.
         BREAKWATER_HEALTH_PORT="0",
         PYTHONPATH=str(PROJECT_ROOT),
     )

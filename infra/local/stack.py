@@ -20,7 +20,7 @@ from common.errors import ConfigError, UnavailableError
 from common.settings import child_environment, settings
 from infra.local import catalog, java, kafka, minio, registry, trino
 from infra.local.artifacts import exclusive
-from infra.local.process import POLL_S, Process, free_port, port_is_free, spawn, stop, tail
+from infra.local.process import POLL_S, Patience, Process, free_port, port_is_free, spawn, stop, tail
 from infra.local.progress import Reporter, Silent
 
 START_LIMIT_S = 120.0
@@ -191,6 +191,7 @@ def _start(
         process = spawn(command, log=log, cwd=home, environment=environment)
         running[name] = Running(port, process, archive)
         _write(home, running)
+    patience = Patience(START_LIMIT_S, lambda: [running[name].process for name in commands])
     for name in commands:
         part = running[name]
         while not PARTS[name].answers(part.port):
@@ -201,7 +202,7 @@ def _start(
                     _end([running.pop(name)])
                     return False
                 raise UnavailableError(f"{name} ended while it started:\n{text}", hint=f"Whole log: {part.process.log}")
-            if time.monotonic() - started_s > START_LIMIT_S:
+            if patience.is_over:
                 late = f"{name} does not answer on port {part.port} after {START_LIMIT_S:.0f} s"
                 raise UnavailableError(
                     f"{late}:\n{tail(part.process.log)}",

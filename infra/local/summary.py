@@ -13,6 +13,7 @@ from rich.table import Table
 from common import iceberg, schemas, topics
 from common.digest import signals_digest
 from lakehouse.read import scan_signals, snapshot_id, table_rows
+from lakehouse.silver.pipeline import computed_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def summarize(events: Mapping[str, int], api_url: str, elapsed_s: float) -> Summ
     signals = scan_signals()
     counted = {str(pair["values"]): int(pair["counts"]) for pair in pc.value_counts(signals["signal"]).to_pylist()}
     kinds = schemas.load(topics.SIGNALS).field("signal").symbols
-    names = list(iceberg.TABLES.values())
+    names = [*iceberg.TABLES.values(), *computed_names()]
     tables = {name: signals.num_rows if name == iceberg.TABLES[topics.SIGNALS] else table_rows(name) for name in names}
     return Summary(
         events=events,

@@ -32,10 +32,17 @@ DONE = {
     "features": "breakwater_features_rows_total",
     "signals": "breakwater_signals_sent_total",
     "sink": "breakwater_sink_rows_total",
+    "silver": "breakwater_silver_rows_total",
 }
 """The counter of each stage, summed over its labels."""
 BEHIND = {"features": "breakwater_features_lag_records", "sink": "breakwater_sink_lag_records"}
-UNITS = {"producer": "events", "features": "feature rows", "signals": "signals", "sink": "rows stored"}
+UNITS = {
+    "producer": "events",
+    "features": "feature rows",
+    "signals": "signals",
+    "sink": "rows stored",
+    "silver": "rows computed",
+}
 
 
 @dataclass(slots=True)

@@ -84,6 +84,11 @@ class Promises:
 
 def closed_by_marks(properties: Mapping[str, str], topic: str) -> int:
     """The first hour of a levels topic (its full name) that the sink's marks do not close; 0 without marks."""
-    prefix = f"breakwater.mark.{topic}."
-    marks = [int(value.partition(":")[0]) for key, value in properties.items() if key.startswith(prefix)]
+    marks = [int(mark.partition(":")[0]) for mark in marks_of(properties, topic).values()]
     return min((ts_event_ns // HOUR_NS for ts_event_ns in marks), default=0)
+
+
+def marks_of(properties: Mapping[str, str], topic: str) -> dict[str, str]:
+    """The last row that stands in the table, as ``ts_event_ns:snap_row`` by partition."""
+    prefix = f"breakwater.mark.{topic}."
+    return {key.removeprefix(prefix): value for key, value in properties.items() if key.startswith(prefix)}

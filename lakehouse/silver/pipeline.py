@@ -20,9 +20,9 @@ from common import iceberg, schemas, topics
 from common.config import EngineConfig
 from common.recorded import END_NS
 from lakehouse.silver import dedup, enriched, features, records, training
-from lakehouse.silver.closed import NEVER_OPEN, Promises, closed_by_marks
+from lakehouse.silver.closed import NEVER_OPEN, Promises, closed_by_marks, marks_of
 from lakehouse.silver.sources import Appended, Rebuilt, Source
-from lakehouse.silver.table import DerivedTable
+from lakehouse.silver.table import DerivedTable, State
 from lakehouse.tables import table_schema
 
 HOURS_PER_COMMIT = 24
@@ -43,6 +43,18 @@ class Derivation:
 
     def step(self) -> Step:
         """Compute what is new, up to `HOURS_PER_COMMIT` hours. Raises ConflictError when another writer came first."""
+        found = self._look()
+        now, later = found.hours[:HOURS_PER_COMMIT], found.hours[HOURS_PER_COMMIT:]
+        if not now:
+            return Step(0, 0, 0)
+        pieces = ((hour, self.build(hour, found.tables)) for hour in now)
+        return Step(len(now), self.table.replace(found.state, pieces, found.cursors, later), len(later))
+
+    def is_current(self) -> bool:
+        """Whether a step would find nothing to compute."""
+        return not self._look().hours
+
+    def _look(self) -> _Found:
         state = self.table.load()
         wanted = set(state.pending)
         tables: dict[str, Table] = {}
@@ -54,12 +66,17 @@ class Derivation:
                 tables[source.name] = reading.table
             if reading.cursor is not None:
                 cursors[source.name] = reading.cursor
-        hours = sorted(wanted)
-        now, later = hours[:HOURS_PER_COMMIT], hours[HOURS_PER_COMMIT:]
-        if not now:
-            return Step(0, 0, 0)
-        rows = self.table.replace(state, ((hour, self.build(hour, tables)) for hour in now), cursors, later)
-        return Step(len(now), rows, len(later))
+        return _Found(state, tables, cursors, sorted(wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A table and its sources, each at one version: the cursors that say that they were read, the hours to compute."""
+
+    state: State
+    tables: Mapping[str, Table]
+    cursors: Mapping[str, str]
+    hours: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,12 @@ class Step:
 def silver_table(topic: str) -> str:
     """The silver table of a market topic."""
     return iceberg.TABLES[topic].replace("bronze.", "silver.", 1)
+
+
+def computed_names() -> tuple[str, ...]:
+    """The names of all computed tables, each after those it is computed from."""
+    made = (records.enriched(), records.features(), records.training())
+    return (*(silver_table(topic) for topic in MARKET_TOPICS), *(record.name for record in made))
 
 
 class Closures:
@@ -92,12 +115,19 @@ class Closures:
         return self._promises.closed(topics.full_name(topic, self._namespace), offsets)
 
     def levels(self, topic: str, properties: Mapping[str, str], offsets: Mapping[int, int]) -> int:
-        """Of a levels topic: by the sink's marks, and when the ES book has ended by the book's end."""
+        """Of a levels topic: by the sink's marks, and by the book's end when the ES book has ended.
+
+        Until all snaps that are stored have their signals stored too, the hour would be computed again and again.
+        """
         closed = closed_by_marks(properties, topics.full_name(topic, self._namespace))
         book = topics.full_name(topics.FUTURES_MBP10, self._namespace)
-        if not self._promises.ended(book):
+        if not self._promises.ended(book) or self._marks(topics.FEATURES) != self._marks(topics.SIGNALS):
             return closed
         return max(closed, self._promises.closed(book, dict.fromkeys(offsets, END_NS)))
+
+    def _marks(self, topic: str) -> Mapping[str, str]:
+        table = iceberg.load_table(iceberg.TABLES[topic])
+        return {} if table is None else marks_of(table.properties, topics.full_name(topic, self._namespace))
 
 
 def derivations(catalog: Catalog, config: EngineConfig, namespace: str, closures: Closures) -> tuple[Derivation, ...]:

@@ -96,6 +96,21 @@ def compute(
     return done
 
 
+class Awaited:
+    """Whether the computed tables have all that is closed, once nothing more comes into the sink's tables."""
+
+    def __init__(self) -> None:
+        self._closures, tables = prepare()
+        self._open = list(tables)
+
+    def done(self) -> bool:
+        """Look again; a table that has been found complete, after those it is computed from, is not looked at twice."""
+        self._closures.refresh()
+        while self._open and self._open[0].is_current():
+            self._open.pop(0)
+        return not self._open
+
+
 def serve() -> None:
     """Run until SIGTERM or SIGINT. Raises the error that ended it, if one did."""
     stop = stop_requested()

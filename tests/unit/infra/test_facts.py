@@ -159,6 +159,16 @@ def test_tables_have_it_when_each_has_committed_its_topics_last_record(world: Wo
     assert world.waiting_for is None
 
 
+def test_its_end_is_stored_when_the_table_of_heartbeats_has_the_last_that_says_so(world: World) -> None:
+    world.end_input()
+    world.beat(topics.FUTURES_MBP10, 3, state="CONNECTED")
+    world.facts.update(0)
+    world.committed = {"bronze.control_heartbeats": 1}
+    assert not world.facts.end_is_stored()
+    world.committed = {"bronze.control_heartbeats": 2}
+    assert world.facts.end_is_stored()
+
+
 def test_an_input_without_snaps_is_through_without_signals(world: World) -> None:
     world.end_input()
     world.mark()

@@ -37,6 +37,24 @@ def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     assert not child.alive
 
 
+def test_patience_ends_for_a_process_that_waits_and_not_for_one_that_computes(tmp_path: Path) -> None:
+    waits, computes = _spawn(tmp_path, FOREVER), _spawn(tmp_path, "while True: pass")
+    try:
+        while computes.busy_s == 0:
+            time.sleep(0.01)
+        idle, busy = (process.Patience(0.5, lambda child=child: [child]) for child in (waits, computes))
+        while not idle.is_over:
+            assert not busy.is_over
+            time.sleep(0.02)
+        assert not busy.is_over
+        idle.begin()
+        assert not idle.is_over
+    finally:
+        process.stop(waits)
+        process.stop(computes)
+    assert computes.busy_s == 0
+
+
 def test_a_pid_that_belongs_to_another_program_is_not_ours_and_is_left_alone(tmp_path: Path) -> None:
     child = _spawn(tmp_path, FOREVER)
     try:

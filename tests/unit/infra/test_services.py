@@ -60,6 +60,16 @@ def test_services_start_side_by_side_and_end_together(stand_ins: Path, place: Pa
     assert not (place / "services.json").exists()
 
 
+def test_a_service_is_started_with_its_arguments(stand_ins: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (stand_ins / "stand_in_two.py").write_text("import sys; print(sys.argv[1:])", encoding="utf-8")
+    monkeypatch.setattr(services, "ARGUMENTS", {"two": ("--every", "10")})
+    running = services.Services(place, Silent())
+    process = running.start("two")
+    while process.alive:
+        time.sleep(0.01)
+    assert process.log.read_text(encoding="utf-8").strip() == "['--every', '10']"
+
+
 def test_a_run_file_of_an_earlier_process_is_not_believed(stand_ins: Path, place: Path) -> None:
     (stand_ins / "stand_in_one.py").write_text("import time\ntime.sleep(600)", encoding="utf-8")
     (place / "run").mkdir()
@@ -75,9 +85,10 @@ def test_a_run_file_of_an_earlier_process_is_not_believed(stand_ins: Path, place
 def test_a_service_that_ends_is_named_with_its_last_words(stand_ins: Path, place: Path) -> None:
     words = "sys.stderr.write('noise\\nerror: the reef is near\\nhint: Turn.\\n'); sys.exit(1)"
     (stand_ins / "stand_in_two.py").write_text(STAND_IN.format(name="two", then=words), encoding="utf-8")
-    running, processes = _started(place)
+    running = services.Services(place, Silent())
+    process = running.start("two")
     try:
-        while processes["two"].alive:
+        while process.alive:
             time.sleep(0.01)
         with pytest.raises(UnavailableError, match=r"^two has ended: the reef is near$") as caught:
             running.check()
