@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pyarrow as pa
 
-from common import iceberg
-from common.errors import InvariantError
+from common import iceberg, topics
+from common.errors import InputError, InvariantError
+from lakehouse.silver.hours import files_by_hour, pieces_of_hour
 
 _OFFSET_PREFIX = "breakwater.offset."
 
@@ -18,10 +21,18 @@ def table_rows(name: str) -> int:
     return sum(batch.num_rows for batch in table.scan(selected_fields=("ts_event_ns",)).to_arrow_batch_reader())
 
 
-def scan_signals() -> pa.Table:
-    """All signals in the order (ts_event_ns, level_id). Raises InputError while there is no table."""
-    signals = iceberg.scan(iceberg.TABLES["levels.signals.v1"])
-    return signals.sort_by([("ts_event_ns", "ascending"), ("level_id", "ascending")])
+def signals() -> Iterator[pa.Table]:
+    """All signals in the order (ts_event_ns, level_id), in pieces that fit in memory.
+
+    Raises InputError while there is no table.
+    """
+    name = iceberg.TABLES[topics.SIGNALS]
+    table = iceberg.load_table(name)
+    if table is None:
+        raise InputError(f"there is no table {name!r}", hint="The sink makes it (./breakwater demo).")
+    for hour in sorted(files_by_hour(table)):
+        for _, _, rows in pieces_of_hour(table, hour):
+            yield rows.sort_by([("ts_event_ns", "ascending"), ("level_id", "ascending")])
 
 
 def snapshot_id(name: str) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from common import iceberg, schemas, topics
-from common.digest import signals_digest
-from lakehouse.read import scan_signals, snapshot_id, table_rows
+from common.digest import SignalsDigest
+from lakehouse.read import signals, snapshot_id, table_rows
 from lakehouse.silver.pipeline import computed_names
 
 
@@ -69,18 +70,21 @@ class Summary:
 
 def summarize(events: Mapping[str, int], api_url: str, elapsed_s: float) -> Summary:
     """Count what the tables hold now, by reading them. Raises InputError while there is no table of signals."""
-    signals = scan_signals()
-    counted = {str(pair["values"]): int(pair["counts"]) for pair in pc.value_counts(signals["signal"]).to_pylist()}
+    counted: Counter[str] = Counter()
+    digest = SignalsDigest()
+    for rows in signals():
+        digest.update(rows)
+        counted.update({pair["values"]: pair["counts"] for pair in pc.value_counts(rows["signal"]).to_pylist()})
     kinds = schemas.load(topics.SIGNALS).field("signal").symbols
     names = [*iceberg.TABLES.values(), *computed_names()]
-    tables = {name: signals.num_rows if name == iceberg.TABLES[topics.SIGNALS] else table_rows(name) for name in names}
+    tables = {name: digest.rows if name == iceberg.TABLES[topics.SIGNALS] else table_rows(name) for name in names}
     return Summary(
         events=events,
         features=tables[iceberg.TABLES[topics.FEATURES]],
-        kinds={kind: counted.get(kind, 0) for kind in kinds},
+        kinds={kind: counted[kind] for kind in kinds},
         tables=tables,
         snapshots={name: snapshot_id(name) for name in names},
-        signals_digest=signals_digest(signals),
+        signals_digest=digest.hexdigest(),
         api_url=api_url,
         elapsed_s=elapsed_s,
     )
