@@ -47,7 +47,12 @@ class Dataset:
     @property
     def tag(self) -> str:
         """The tag of its snapshots."""
-        return f"dataset.{self.name}"
+        return tag_of(self.name)
+
+
+def tag_of(name: str) -> str:
+    """The tag of the snapshots of the training set of that name."""
+    return f"dataset.{name}"
 
 
 def check_name(name: str) -> None:

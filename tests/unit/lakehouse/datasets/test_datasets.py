@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from common.config import NS_PER_S
 from common.content import ContentDigest
 from common.errors import ConfigError, InputError, InvariantError
 from lakehouse import datasets
+from lakehouse.datasets.check import check_rows
 from lakehouse.datasets.command import FORMATS
 from lakehouse.datasets.read import TABLE
+from lakehouse.maintenance.upkeep import Bounds, maintain
 from tests.support.silver_lake import BEGIN_NS, SinkTables, compact, computed, finish, record
 
 FEATURES = ("spot", "barrier_depth", "break_score_raw")
@@ -107,6 +111,48 @@ def test_a_set_stays_the_same_while_its_tables_go_on(lake: SinkTables) -> None:
     table.maintenance.expire_snapshots().older_than(pa.scalar(2**62 // 10**6, pa.timestamp("ms")).as_py()).commit()
     assert datasets.rows(datasets.find("first")).equals(before)
     assert make("second").rows == 12
+
+
+def test_a_set_reads_the_same_after_rounds_of_maintenance_that_left_nothing_else_of_its_snapshot(
+    lake: SinkTables,
+) -> None:
+    made = make()
+    before = datasets.rows(made)
+    zero = timedelta(0)
+    eager = Bounds(snapshot_age=zero, snapshots_kept=1, orphan_grace=zero)
+    for number in (2, 3):
+        episodes(lake, number)
+        compute(lake)
+        for _ in range(2):
+            for name in iceberg.table_names():
+                maintain(iceberg.open_catalog().load_table(name), eager)
+    table = iceberg.open_catalog().load_table(TABLE)
+    assert len(table.metadata.snapshots) == 2, "the tagged one and the newest"
+    found = datasets.find("first")
+    assert datasets.rows(found).equals(before) and found.digest == made.digest
+    check_rows(before, found)
+
+
+def test_snapshots_that_are_let_go_during_the_check_stay_for_the_set(
+    lake: SinkTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(rows: pa.Table, dataset: datasets.Dataset) -> None:
+        episodes(lake, 2)
+        for name in dataset.snapshots:
+            maintain(iceberg.open_catalog().load_table(name), Bounds(snapshot_age=timedelta(0), snapshots_kept=1))
+        check_rows(rows, dataset)
+
+    # The package's name for it is the function in it.
+    monkeypatch.setattr(import_module("lakehouse.datasets.create"), "check_rows", busy)
+    made = make()
+    assert datasets.rows(datasets.find("first")).num_rows == made.rows
+
+
+def test_a_set_that_is_refused_leaves_no_tag(lake: SinkTables) -> None:
+    with pytest.raises(InputError, match="no rows"):
+        datasets.create("none", UNTIL_NS, UNTIL_NS + 1, FEATURES, LABEL)
+    for name in iceberg.table_names():
+        assert list(iceberg.open_catalog().load_table(name).refs()) == ["main"]
 
 
 def test_a_name_is_given_once(lake: SinkTables) -> None:
