@@ -13,16 +13,13 @@ from producers.simulator.shapes import (
     AFTER,
     ASK,
     BEFORE,
-    BEST_BID,
     CANCEL,
     COUNT,
     EMPTY,
     FILL,
-    FREE,
     HEAD,
     HIDDEN,
     LEVELS,
-    NEXT_ID,
     NONE,
     ORDER_ID,
     PEAK,
@@ -32,7 +29,6 @@ from producers.simulator.shapes import (
     SIZE,
     SPAN_TICKS,
     TAIL,
-    TENTH_BID,
     TICK,
     World,
 )
@@ -50,7 +46,7 @@ def outwards(side: int) -> int:
 @inlined
 def best(w: World, side: int) -> int:
     """The side's best tick."""
-    tick: int = w.s[BEST_BID + side]
+    tick: int = w.market.best[side]
     return tick
 
 
@@ -85,10 +81,10 @@ def _unlink(w: World, slot: int, side: int, tick: int) -> None:
 def _look(w: World, side: int) -> None:
     """Find the side's best ten levels anew, from the tick that may be its best."""
     step = outwards(side)
-    tick = w.s[BEST_BID + side]
+    tick = w.market.best[side]
     while 0 <= tick < SPAN_TICKS and w.ticks[side, tick, COUNT] == 0:
         tick += step
-    w.s[BEST_BID + side] = tick
+    w.market.best[side] = tick
     found = 0
     while found < _LEVELS and 0 <= tick < SPAN_TICKS:
         if w.ticks[side, tick, COUNT] > 0:
@@ -97,7 +93,7 @@ def _look(w: World, side: int) -> None:
             w.levels[side, found, 2] = w.ticks[side, tick, COUNT]
             found += 1
         tick += step
-    w.s[TENTH_BID + side] = tick - step
+    w.market.tenth[side] = tick - step
     while found < _LEVELS:
         w.levels[side, found, 0] = _NONE
         found += 1
@@ -107,10 +103,10 @@ def _look(w: World, side: int) -> None:
 def _changed(w: World, letter: int, side: int, tick: int, size: int) -> None:
     """The tick's totals have changed: show it when it is among the ten best, or was."""
     step = outwards(side)
-    if (tick - w.s[TENTH_BID + side]) * step > 0:
+    if (tick - w.market.tenth[side]) * step > 0:
         return
-    if (tick - w.s[BEST_BID + side]) * step < 0:
-        w.s[BEST_BID + side] = tick
+    if (tick - w.market.best[side]) * step < 0:
+        w.market.best[side] = tick
     _look(w, side)
     tell_shown(w, letter, side, tick, size)
 
@@ -118,10 +114,10 @@ def _changed(w: World, letter: int, side: int, tick: int, size: int) -> None:
 @kernel
 def enter(w: World, side: int, tick: int, size: int, peak: int, reserve: int) -> None:
     """A new limit order, which must not cross; ``peak`` and ``reserve`` are an iceberg's, else 0."""
-    w.s[FREE] -= 1
-    slot = w.orders[w.s[FREE], EMPTY]
-    w.s[NEXT_ID] += 1
-    w.orders[slot, ORDER_ID] = w.s[NEXT_ID]
+    w.market.free -= 1
+    slot = w.orders[w.market.free, EMPTY]
+    w.market.next_id += 1
+    w.orders[slot, ORDER_ID] = w.market.next_id
     w.orders[slot, SHOWN] = size
     w.orders[slot, PEAK] = peak
     w.orders[slot, RESERVE] = reserve
@@ -142,8 +138,8 @@ def withdraw(w: World, slot: int, side: int) -> None:
     w.ticks[side, tick, SIZE] -= size
     w.ticks[side, tick, HIDDEN] -= w.orders[slot, RESERVE]
     w.ticks[side, tick, COUNT] -= 1
-    w.orders[w.s[FREE], EMPTY] = slot
-    w.s[FREE] += 1
+    w.orders[w.market.free, EMPTY] = slot
+    w.market.free += 1
     tell_order(w, _LETTER_CANCEL, side, tick, size, w.orders[slot, ORDER_ID])
     tell_cause(w, side, tick, size, _CANCEL)
     _changed(w, _LETTER_CANCEL, side, tick, size)
@@ -176,12 +172,12 @@ def move(w: World, slot: int, side: int, tick: int) -> None:
     tell_cause(w, side, old, size, _CANCEL)
     tell_cause(w, side, tick, size, _ADD)
     step = outwards(side)
-    tenth = w.s[TENTH_BID + side]
+    tenth = w.market.tenth[side]
     nearer = tick if (tick - old) * step < 0 else old
     if (nearer - tenth) * step > 0:
         return
-    if (tick - w.s[BEST_BID + side]) * step < 0:
-        w.s[BEST_BID + side] = tick
+    if (tick - w.market.best[side]) * step < 0:
+        w.market.best[side] = tick
     _look(w, side)
     tell_shown(w, _LETTER_MODIFY, side, tick, size)
 
@@ -224,8 +220,8 @@ def _trade_at(w: World, side: int, tick: int, size: int) -> None:
         if w.orders[slot, RESERVE] > 0:
             _replenish(w, slot, side, tick)
         else:
-            w.orders[w.s[FREE], EMPTY] = slot
-            w.s[FREE] += 1
+            w.orders[w.market.free, EMPTY] = slot
+            w.market.free += 1
 
 
 @kernel
@@ -233,7 +229,7 @@ def take(w: World, aggressor: int, size: int) -> None:
     """A market order: trades with the best levels of the other side, all at one time."""
     resting = 1 - aggressor
     while size > 0:
-        tick = w.s[BEST_BID + resting]
+        tick = w.market.best[resting]
         traded = min(size, w.ticks[resting, tick, SIZE] + w.ticks[resting, tick, HIDDEN])
         if traded == 0:
             return

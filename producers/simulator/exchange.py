@@ -13,43 +13,11 @@ from numpy.typing import NDArray
 
 from producers.simulator import flow, records
 from producers.simulator.records import BASE_TICK, SNAPSHOT_FLAG
-from producers.simulator.shapes import (
-    BEST_ASK,
-    BEST_BID,
-    BID,
-    CROWD_NS,
-    M_ABSORB,
-    M_BEGIN_NS,
-    M_FROM,
-    M_LENGTH_NS,
-    M_PAUSE_NS,
-    M_PULL_NS,
-    M_REFILL,
-    M_SIDE,
-    M_SWEEP_HIGH,
-    M_SWEEP_LOW,
-    M_SWEEP_NS,
-    M_TO,
-    M_WALL_NS,
-    M_WOBBLE,
-    M_ZONE_HIGH,
-    M_ZONE_LOW,
-    N_CAUSES,
-    N_MBO,
-    N_MBP,
-    N_PATH,
-    N_TRADES,
-    NEXT_ID,
-    NONE,
-    NOW,
-    TENTH_BID,
-    empty_world,
-)
+from producers.simulator.shapes import BID, NONE, WAITING, empty_world
 from producers.simulator.tables import tables
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
-_COUNTS = (N_MBO, N_MBP, N_TRADES, N_CAUSES, N_PATH)
 FILLED_TICKS = 240
 """Ticks of each side that the first book fills."""
 
@@ -108,17 +76,15 @@ class Exchange:
         self._sink = sink
         self._led_to = start_tick
         self._world = empty_world(seed, rows, tables())
-        s = self._world.s
-        s[NOW] = start_ns
-        s[NEXT_ID] = 0
-        s[BEST_BID], s[BEST_ASK] = start_tick - BASE_TICK, start_tick + 1 - BASE_TICK
-        s[TENTH_BID : TENTH_BID + 2] = s[BEST_BID : BEST_BID + 2]
+        market = self._world.market
+        market["now_ns"] = start_ns
+        market["best"] = market["tenth"] = start_tick - BASE_TICK, start_tick + 1 - BASE_TICK
         self._open_book(start_ns)
 
     @property
     def best_bid(self) -> int:
         """Best bid, in ticks from 0."""
-        return int(self._world.s[BEST_BID]) + BASE_TICK
+        return int(self._world.market["best"][BID]) + BASE_TICK
 
     def lead(self, tick: int, seconds: float, mood: Mood, end_ns: int) -> None:
         """Lead the best bid from where it was led before to ``tick`` in ``seconds``, but not beyond ``end_ns``."""
@@ -132,48 +98,58 @@ class Exchange:
             self.flush()
 
     def _set(self, mood: Mood, begin_ns: int, length_ns: int, tick: int) -> None:
-        m = self._world.s
         low, high = mood.zone or (0, -1)
-        m[M_BEGIN_NS], m[M_LENGTH_NS] = begin_ns, length_ns
-        m[M_FROM], m[M_TO] = self._led_to - BASE_TICK, tick - BASE_TICK
-        m[M_SIDE] = NONE if mood.zone is None else mood.side
-        m[M_ZONE_LOW], m[M_ZONE_HIGH] = low - BASE_TICK, high - BASE_TICK
-        m[M_WALL_NS], m[M_PULL_NS] = mood.wall_ms * NS_PER_MS, mood.pull_ms * NS_PER_MS
-        m[M_SWEEP_NS] = mood.sweep_ms * NS_PER_MS
-        m[M_SWEEP_LOW], m[M_SWEEP_HIGH] = mood.sweep_contracts
-        m[M_REFILL] = round(mood.refill * 1024)
-        m[M_ABSORB] = mood.absorb
-        m[M_PAUSE_NS], m[M_WOBBLE] = mood.pause_ms * NS_PER_MS, mood.wobble
+        told = {
+            "begin_ns": begin_ns,
+            "length_ns": length_ns,
+            "from_tick": self._led_to - BASE_TICK,
+            "to_tick": tick - BASE_TICK,
+            "side": NONE if mood.zone is None else mood.side,
+            "zone_low": low - BASE_TICK,
+            "zone_high": high - BASE_TICK,
+            "wall_ns": mood.wall_ms * NS_PER_MS,
+            "pull_ns": mood.pull_ms * NS_PER_MS,
+            "sweep_ns": mood.sweep_ms * NS_PER_MS,
+            "sweep_low": mood.sweep_contracts[0],
+            "sweep_high": mood.sweep_contracts[1],
+            "refill": round(mood.refill * 1024),
+            "absorb": mood.absorb,
+            "pause_ns": mood.pause_ms * NS_PER_MS,
+            "wobble": mood.wobble,
+        }
+        for name, value in told.items():
+            self._world.mood[name] = value
 
     def _open_book(self, start_ns: int) -> None:
         """The first book as the exchange tells it: every order as a snapshot in MBO, one record in MBP-10."""
-        w, n = self._world, self._world.s
+        w, n = self._world, self._world.rows
         records.begin(w, start_ns + NS_PER_MS)
         for distance in range(FILLED_TICKS - 1, -1, -1):
             for side in range(2):
                 flow.fill(w, side, distance)
-            last = w.mbp[n[N_MBP] - 1].copy() if n[N_MBP] else None
-            n[N_MBP] = n[N_CAUSES] = 0
+            last = w.mbp[n["mbp"] - 1].copy() if n["mbp"] else None
+            n["mbp"] = n["causes"] = 0
             if records.is_full(w):
                 self.flush(_MBO_SNAPSHOT)
         if last is not None:
             last[3] |= _MBP_SNAPSHOT
             w.mbp[0] = last
-            n[N_MBP] = 1
+            n["mbp"] = 1
         records.finish(w)
         self.flush(_MBO_SNAPSHOT)
-        w.s[CROWD_NS] = w.s[NOW] + 1
+        w.market["crowd_ns"] = w.market["now_ns"] + 1
 
     def flush(self, mbo_flags: np.uint64 | None = None) -> None:
         """Hand out what waits. ``mbo_flags``: set in every order-by-order record."""
-        out, n = self._world, self._world.s
+        out, n = self._world, self._world.rows
         if mbo_flags is not None:
-            out.mbo[: n[N_MBO], 4] |= mbo_flags
+            out.mbo[: n["mbo"], 4] |= mbo_flags
         self._sink.write(
-            out.mbo[: n[N_MBO]],
-            out.mbp[: n[N_MBP]],
-            out.trades[: n[N_TRADES]],
-            out.causes[: n[N_CAUSES]],
-            out.path[: n[N_PATH]],
+            out.mbo[: n["mbo"]],
+            out.mbp[: n["mbp"]],
+            out.trades[: n["trades"]],
+            out.causes[: n["causes"]],
+            out.path[: n["path"]],
         )
-        n[list(_COUNTS)] = 0
+        for name in WAITING.names or ():
+            n[name] = 0

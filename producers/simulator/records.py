@@ -7,24 +7,13 @@ import numpy as np
 from common.jit import inlined, kernel
 from producers.simulator.draws import below
 from producers.simulator.shapes import (
-    BEST_ASK,
-    BEST_BID,
-    IN_DELTA,
-    LAST_NS,
+    ASK,
+    BID,
     LEVELS,
     MBO_WORDS,
     MBP_WORDS,
-    MID2,
-    N_CAUSES,
-    N_MBO,
-    N_MBP,
-    N_PATH,
-    N_TRADES,
     NONE,
-    NOW,
-    RECV_NS,
     ROOM_ROWS,
-    SEQUENCE,
     TRADE_WORDS,
     World,
 )
@@ -71,74 +60,73 @@ def _side_letter(side: int) -> int:
 @kernel
 def begin(w: World, ts_ns: int) -> None:
     """Open the event of that time, or 1 ns after the one before."""
-    s = w.s
-    s[NOW] = max(ts_ns, s[LAST_NS] + 1)
-    s[LAST_NS] = s[NOW]
-    s[RECV_NS] = max(s[RECV_NS], s[NOW] + _DELAY_NS + below(w.rng, _DELAY_SPAN_NS))
-    s[IN_DELTA] = _IN_DELTA_NS + below(w.rng, _IN_DELTA_SPAN_NS)
-    s[SEQUENCE] += 1 + below(w.rng, 3)
+    s = w.market
+    s.now_ns = max(ts_ns, s.last_ns + 1)
+    s.last_ns = s.now_ns
+    s.recv_ns = max(s.recv_ns, s.now_ns + _DELAY_NS + below(w.rng, _DELAY_SPAN_NS))
+    s.in_delta = _IN_DELTA_NS + below(w.rng, _IN_DELTA_SPAN_NS)
+    s.sequence += 1 + below(w.rng, 3)
 
 
 @kernel
 def finish(w: World) -> None:
     """Close the event: mark its last records, and note where the best prices are."""
-    s = w.s
-    if s[N_MBP] > 0 and w.mbp[s[N_MBP] - 1, 1] == np.uint64(s[NOW]):
-        w.mbp[s[N_MBP] - 1, 3] |= _MBP_LAST
-    if s[N_MBO] > 0 and w.mbo[s[N_MBO] - 1, 1] == np.uint64(s[NOW]):
-        w.mbo[s[N_MBO] - 1, 4] |= _MBO_LAST
-    mid2 = s[BEST_BID] + s[BEST_ASK]
-    if mid2 != s[MID2]:
-        s[MID2] = mid2
-        w.path[s[N_PATH], 0] = s[NOW]
-        w.path[s[N_PATH], 1] = mid2 + 2 * BASE_TICK
-        s[N_PATH] += 1
+    s = w.market
+    if w.rows.mbp > 0 and w.mbp[w.rows.mbp - 1, 1] == np.uint64(s.now_ns):
+        w.mbp[w.rows.mbp - 1, 3] |= _MBP_LAST
+    if w.rows.mbo > 0 and w.mbo[w.rows.mbo - 1, 1] == np.uint64(s.now_ns):
+        w.mbo[w.rows.mbo - 1, 4] |= _MBO_LAST
+    mid2 = s.best[BID] + s.best[ASK]
+    if mid2 != s.mid2:
+        s.mid2 = mid2
+        w.path[w.rows.path, 0] = s.now_ns
+        w.path[w.rows.path, 1] = mid2 + 2 * BASE_TICK
+        w.rows.path += 1
 
 
 @kernel
 def is_full(w: World) -> bool:
     """Whether a buffer may have no room for another event."""
-    s = w.s
-    full: bool = max(s[N_MBO], s[N_MBP], s[N_CAUSES]) + ROOM_ROWS > len(w.mbo)
+    full: bool = max(w.rows.mbo, w.rows.mbp, w.rows.causes) + ROOM_ROWS > len(w.mbo)
     return full
 
 
 @inlined
 def _stamp(w: World) -> np.uint64:
-    return np.uint64(w.s[IN_DELTA]) | np.uint64(w.s[SEQUENCE] & 0xFFFFFFFF) << np.uint64(32)
+    return np.uint64(w.market.in_delta) | np.uint64(w.market.sequence & 0xFFFFFFFF) << np.uint64(32)
 
 
 @kernel
 def tell_order(w: World, letter: int, side: int, tick: int, size: int, order_id: int) -> None:
     """An MBO record."""
-    row = w.mbo[w.s[N_MBO]]
-    w.s[N_MBO] += 1
+    row = w.mbo[w.rows.mbo]
+    w.rows.mbo += 1
     row[0] = _MBO_HEAD
-    row[1] = np.uint64(w.s[NOW])
+    row[1] = np.uint64(w.market.now_ns)
     row[2] = np.uint64(FIRST_ORDER_ID + order_id)
     row[3] = price_of(tick)
     row[4] = np.uint64(size | letter << 48 | _side_letter(side) << 56)
-    row[5] = np.uint64(w.s[RECV_NS])
+    row[5] = np.uint64(w.market.recv_ns)
     row[6] = _stamp(w)
 
 
 @kernel
 def tell_cause(w: World, side: int, tick: int, size: int, cause: int) -> None:
     """A line of the truth."""
-    row = w.causes[w.s[N_CAUSES]]
-    w.s[N_CAUSES] += 1
-    row[0], row[1], row[2], row[3], row[4] = w.s[NOW], side, tick, size, cause
+    row = w.causes[w.rows.causes]
+    w.rows.causes += 1
+    row[0], row[1], row[2], row[3], row[4] = w.market.now_ns, side, tick, size, cause
 
 
 @kernel
 def tell_shown(w: World, letter: int, side: int, tick: int, size: int) -> None:
     """An MBP-10 record with the ten best levels of both sides."""
-    row = w.mbp[w.s[N_MBP]]
-    w.s[N_MBP] += 1
+    row = w.mbp[w.rows.mbp]
+    w.rows.mbp += 1
     row[0] = _MBP_HEAD
-    row[1] = np.uint64(w.s[NOW])
+    row[1] = np.uint64(w.market.now_ns)
     row[2] = price_of(tick)
-    row[4] = np.uint64(w.s[RECV_NS])
+    row[4] = np.uint64(w.market.recv_ns)
     row[5] = _stamp(w)
     depth = 0
     for level in range(LEVELS):
@@ -163,11 +151,11 @@ def tell_trade(w: World, aggressor: int, tick: int, size: int) -> None:
     """A trade: in MBO, in MBP-10 before the changes that it causes, and in the trades."""
     tell_order(w, _TRADE_LETTER, aggressor, tick, size, 0)
     tell_shown(w, _TRADE_LETTER, aggressor, tick, size)
-    book_row = w.mbp[w.s[N_MBP] - 1]
+    book_row = w.mbp[w.rows.mbp - 1]
     # A trade is at the best price: depth 0.
     book_row[3] &= np.uint64(2**56 - 1)
-    row = w.trades[w.s[N_TRADES]]
-    w.s[N_TRADES] += 1
+    row = w.trades[w.rows.trades]
+    w.rows.trades += 1
     row[0] = _TRADE_HEAD
     for k in range(1, TRADE_WORDS):
         row[k] = book_row[k]

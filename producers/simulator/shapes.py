@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,57 +39,66 @@ EXPONENTIAL, SHORT_NS, DISTANCE, ORDER_SIZE, TRADE_SIZE, USUAL, TABLES = range(7
 TABLE_BITS = 10
 TABLE_LENGTH = 1 << TABLE_BITS
 
-# Scalars. First the state of the market;
-(
-    NOW,  # time of the event, ns
-    LAST_NS,  # time of the event before
-    RECV_NS,  # receipt of the event
-    SEQUENCE,
-    NEXT_ID,
-    FREE,  # free slots left
-    BEST_BID,
-    BEST_ASK,
-    TENTH_BID,
-    TENTH_ASK,
-    CROWD_NS,  # when each of them acts next
-    ZONE_NS,
-    SWEEP_NS,
-    ABSORB_NS,
-    SWEEPS_LEFT,
-    BACK_SIZE,  # what returns after the last order of a sweep
-    BURST_LEFT,  # a new level's size that is still to come
-    BURST_SIDE,
-    BURST_TICK,
-    HEAT,  # how excited the crowd is
-    NOISE,  # ticks beside the path
-    NOISE_NS,  # when that changes next
-    MID2,  # best bid plus best ask when last told
-    IN_DELTA,
-    # then what the phase is like (see `exchange.Mood`);
-    M_BEGIN_NS,
-    M_LENGTH_NS,
-    M_FROM,
-    M_TO,
-    M_SIDE,
-    M_ZONE_LOW,
-    M_ZONE_HIGH,
-    M_WALL_NS,
-    M_PULL_NS,
-    M_SWEEP_NS,
-    M_SWEEP_LOW,
-    M_SWEEP_HIGH,
-    M_REFILL,
-    M_ABSORB,
-    M_PAUSE_NS,
-    M_WOBBLE,
-    # then the rows in use of each buffer.
-    N_MBO,
-    N_MBP,
-    N_TRADES,
-    N_CAUSES,
-    N_PATH,
-    SCALARS,
-) = range(46)
+MARKET = np.dtype(
+    [
+        ("now_ns", np.int64),  # time of the event
+        ("last_ns", np.int64),  # time of the event before
+        ("recv_ns", np.int64),  # receipt of the event
+        ("sequence", np.int64),
+        ("next_id", np.int64),
+        ("free", np.int64),  # free slots left
+        ("best", np.int64, (2,)),  # best bid and ask
+        ("tenth", np.int64, (2,)),  # the last ticks that are shown
+        ("crowd_ns", np.int64),  # when each of them acts next
+        ("zone_ns", np.int64),
+        ("sweep_ns", np.int64),
+        ("absorb_ns", np.int64),
+        ("sweeps_left", np.int64),
+        ("back_size", np.int64),  # what returns after the last order of a sweep
+        ("burst_left", np.int64),  # a new level's size that is still to come
+        ("burst_side", np.int64),
+        ("burst_tick", np.int64),
+        ("heat", np.int64),  # how excited the crowd is
+        ("noise", np.int64),  # ticks beside the path
+        ("noise_ns", np.int64),  # when that changes next
+        ("mid2", np.int64),  # best bid plus best ask when last told
+        ("in_delta", np.int64),
+    ],
+    align=True,
+)
+"""The state of the market."""
+
+MOOD = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "begin_ns",
+            "length_ns",
+            "from_tick",
+            "to_tick",
+            "side",
+            "zone_low",
+            "zone_high",
+            "wall_ns",
+            "pull_ns",
+            "sweep_ns",
+            "sweep_low",
+            "sweep_high",
+            "refill",
+            "absorb",
+            "pause_ns",
+            "wobble",
+        )
+    ],
+    align=True,
+)
+"""What the phase is like (see `exchange.Mood`): ``refill`` in 1/1024, ``side`` NONE without a zone."""
+
+WAITING = np.dtype([(name, np.int64) for name in ("mbo", "mbp", "trades", "causes", "path")], align=True)
+"""Rows in use of each buffer."""
+
+Record = Any
+"""One record of MARKET, MOOD or WAITING; Numba reads and writes its fields as attributes."""
 
 
 class World(NamedTuple):
@@ -98,7 +107,7 @@ class World(NamedTuple):
     ``orders`` int64[SLOTS, ORDER_COLUMNS]; ``ticks`` int64[2, SPAN_TICKS, TICK_COLUMNS], per side; ``levels``
     int64[2, 10, 3]: tick (NONE: no level), size and orders of the best levels. ``tables`` int64[TABLES, TABLE_LENGTH]:
     what draws are made from, each entry as likely, and the usual size of a level by its distance from the best.
-    ``s``: the scalars. ``rng``: the generator's state.
+    ``market``, ``mood`` and ``rows`` are records of MARKET, MOOD and WAITING. ``rng``: the generator's state.
 
     Records that wait to be written, in the vendor's layouts as 64-bit words: ``mbo``, ``mbp``, ``trades``. ``causes``:
     time, side, tick, contracts, cause. ``path``: time, and best bid plus best ask (in ticks from 0) from then on.
@@ -113,7 +122,9 @@ class World(NamedTuple):
     causes: NDArray[np.int64]
     path: NDArray[np.int64]
     tables: NDArray[np.int64]
-    s: NDArray[np.int64]
+    market: Record
+    mood: Record
+    rows: Record
     rng: NDArray[np.uint64]
 
 
@@ -126,8 +137,8 @@ def empty_world(seed: int, rows: int, tables: NDArray[np.int64]) -> World:
     levels = np.zeros((2, LEVELS, 3), np.int64)
     levels[:, :, 0] = NONE
     rows += ROOM_ROWS
-    s = np.zeros(SCALARS, np.int64)
-    s[FREE] = SLOTS
+    market, mood, waiting = (np.zeros(1, kind)[0] for kind in (MARKET, MOOD, WAITING))
+    market["free"] = SLOTS
     return World(
         orders=orders,
         ticks=ticks,
@@ -138,6 +149,8 @@ def empty_world(seed: int, rows: int, tables: NDArray[np.int64]) -> World:
         causes=np.zeros((rows, 5), np.int64),
         path=np.zeros((rows, 2), np.int64),
         tables=tables,
-        s=s,
+        market=market,
+        mood=mood,
+        rows=waiting,
         rng=np.array([seed % 2**64], np.uint64),
     )
