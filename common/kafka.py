@@ -258,9 +258,7 @@ def _partition_counts(client: AdminClient, wanted: dict[str, TopicSpec]) -> dict
 
 def _create(client: AdminClient, missing: Sequence[TopicSpec]) -> None:
     new = [
-        NewTopic(
-            spec.name, num_partitions=spec.partitions, replication_factor=-1, config={"cleanup.policy": spec.cleanup}
-        )
+        NewTopic(spec.name, num_partitions=spec.partitions, replication_factor=-1, config=_config(spec))
         for spec in missing
     ]
     for future in client.create_topics(new, request_timeout=REQUEST_TIMEOUT_S).values():
@@ -270,6 +268,11 @@ def _create(client: AdminClient, missing: Sequence[TopicSpec]) -> None:
             # Another service may create it at the same moment: then it is simply there.
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+
+
+def _config(spec: TopicSpec) -> dict[str, str]:
+    kept = {"retention.ms": "-1", "retention.bytes": "-1"} if spec.kept else {}
+    return {"cleanup.policy": spec.cleanup, **kept}
 
 
 def topic_ids(topics: Sequence[str], *, client: AdminClient | None = None) -> dict[str, str]:

@@ -48,6 +48,11 @@ ENGINE_INPUTS = (
 merge key says so.
 """
 
+KEPT = (REQUESTS,)
+"""Topics whose first record still counts today, so that no retention may cut them: what people ask holds until they
+take it back. They are small.
+"""
+
 ALWAYS_AWAITED = (FUTURES_MBP10, FUTURES_TRADES)
 """Inputs that are never set aside: without ES nothing is published."""
 
@@ -60,11 +65,12 @@ HEADER_TRACEPARENT = "traceparent"
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """How a topic is created."""
+    """How a topic is created. ``kept``: whatever the broker's retention is, nothing is ever deleted."""
 
     name: str
     partitions: int
     cleanup: Literal["delete", "compact"] = "delete"
+    kept: bool = False
 
 
 def partition_of(complex_name: str) -> int:
@@ -84,6 +90,6 @@ def full_name(topic: str, namespace: str = "") -> str:
 def specs(namespace: str = "") -> list[TopicSpec]:
     """Every topic of the platform, in the namespace. Faust makes its own changelogs besides."""
     count = max(COMPLEXES.values()) + 1
-    out = [TopicSpec(full_name(name, namespace), count) for name in schemas.names()]
+    out = [TopicSpec(full_name(name, namespace), count, kept=name in KEPT) for name in schemas.names()]
     out.append(TopicSpec(full_name(CHECKPOINTS, namespace), count, "compact"))
     return out

@@ -14,7 +14,8 @@ from common.sessions import cme_es_sessions
 
 WARM_SESSIONS = 1
 """Whole sessions applied before the one in which a range begins: they leave the prior high, low and close and the
-ratio, the only state that outlives a session.
+ratio. Levels that people set outlive any number of sessions; requests are read from their beginning
+(`common.topics.KEPT`).
 """
 
 

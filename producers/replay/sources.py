@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
+
+from common.columns import Column
 from common.config import EngineConfig
 from common.errors import ConfigError, InputError
 from common.recorded import END_NS, LakeReader, LogReader, Piece, Recorded, interleave
 from common.times import shown_time
-from common.topics import full_name
+from common.topics import KEPT, full_name
 from producers.dbn.days import files_of
 from producers.replay.engine import INPUTS, from_steps
 from producers.replay.files import engine_batches
@@ -74,6 +77,8 @@ class Stored:
     def source(self, shown: Range, *, whole: bool = False) -> Source:
         """The records of the range and those before it that warm the state up; all of them where ``whole``.
 
+        What outlives every session (`common.topics.KEPT`) is read from its beginning and applies at the warm-up's.
+
         Raises InputError when nothing is stored, or not all of what the range needs.
         """
         inputs: dict[str, Iterator[Piece]] = {}
@@ -83,11 +88,12 @@ class Stored:
         records, more, exists = 0, False, False
         for topic in INPUTS:
             limit = END_NS
+            from_ns = 0 if topic in KEPT else warm_ns
             parts: list[Iterator[Piece]] = []
             bounds = self._log.bounds(topic) if self._log is not None else None
             if self._log is not None and bounds is not None:
                 exists = True
-                begin = self._log.offset_at(topic, warm_ns)
+                begin = self._log.offset_at(topic, from_ns)
                 end = bounds.end_offset if until_ns == END_NS else self._log.offset_at(topic, until_ns)
                 more |= end < bounds.end_offset
                 records += end - begin
@@ -100,12 +106,13 @@ class Stored:
                     self._check_older(topic, begin, shown, whole=whole)
             if self._lake is not None and limit > 0:
                 ends.setdefault(topic, self._lake.end_offset(topic))
-                found = self._lake.records(topic, warm_ns, until_ns)
+                found = self._lake.records(topic, from_ns, until_ns)
                 exists |= found > 0
                 records += found if limit == END_NS else 0
                 more |= until_ns != END_NS and self._lake.continues(topic, until_ns)
-                parts.insert(0, self._lake.pieces(topic, warm_ns, until_ns, end_offset=limit))
-            inputs[topic] = chain.from_iterable(parts)
+                parts.insert(0, self._lake.pieces(topic, from_ns, until_ns, end_offset=limit))
+            pieces = chain.from_iterable(parts)
+            inputs[topic] = pieces if from_ns == warm_ns else _not_before(pieces, warm_ns)
         if not exists:
             raise InputError(
                 f"nothing is stored in the {'namespace ' + self._namespace if self._namespace else 'live topics'}",
@@ -119,9 +126,11 @@ class Stored:
         if committed >= begin or not (whole or shown.from_ns > 0):
             return
         first_ns = self._log.time_at(topic, begin) if self._log is not None else None
-        if first_ns is None or (first_ns <= shown.warm_ns and not whole):
+        if first_ns is None or (first_ns <= shown.warm_ns and not whole and topic not in KEPT):
             return
-        needed = "the run's beginning" if whole else f"{shown_time(shown.warm_ns)} (the state at the range's begin)"
+        needed = f"{shown_time(shown.warm_ns)} (the state at the range's begin)"
+        if whole or topic in KEPT:
+            needed = "the beginning"
         raise InputError(
             f"{topic} begins at {shown_time(first_ns)}, offset {begin}; records from {needed} on are needed, and the"
             f" table has only those before offset {committed}",
@@ -140,3 +149,10 @@ class Stored:
         if self._lake is None:
             raise ConfigError(f"{place.topic} is in no topic", hint="Read it from the tables: --iceberg.")
         return self._lake.time_at(place.topic, place.offset)
+
+
+def _not_before(pieces: Iterator[Piece], begin_ns: int) -> Iterator[Piece]:
+    """The records, those that applied earlier at ``begin_ns``: a replay does not walk through the time before it."""
+    for piece in pieces:
+        column = Column(np.maximum(piece.batch["ts_effective_ns"].astype(np.int64, copy=False), begin_ns))
+        yield Piece(replace(piece.batch, columns={**piece.batch.columns, "ts_effective_ns": column}), piece.offsets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -85,6 +86,22 @@ def test_missing_topics_are_made_once_with_their_cleanup_policy() -> None:
     assert {topic.cleanup for name, topic in log.topics.items() if name.endswith("checkpoints")} == {"compact"}
     assert kafka.topic_ids(sorted(log.topics), client=log.admin()).keys() == log.topics.keys()  # type: ignore[arg-type]
     assert kafka.cluster_id(log.admin()) == "memory-log"  # type: ignore[arg-type]
+
+
+def test_no_retention_cuts_what_people_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = MemoryLog().admin()
+    create, made = admin.create_topics, {}
+
+    def recorded(new: Any, **given: Any) -> Any:
+        made.update({topic.topic: topic.config for topic in new})
+        return create(new, **given)
+
+    monkeypatch.setattr(admin, "create_topics", recorded)
+    kafka.ensure_topics(specs("ns"), client=admin)  # type: ignore[arg-type]
+    kept = {
+        name for name, config in made.items() if config.get("retention.ms") == config.get("retention.bytes") == "-1"
+    }
+    assert kept == {"ns.control.requests.v1"}
 
 
 def test_a_topic_with_another_partition_count_is_refused() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from common import topics
 from common.errors import InvariantError
 from common.topics import FUTURES_MBP10 as BOOKS
 from common.topics import FUTURES_TRADES as TRADES
+from common.topics import REQUESTS
 from common.topics import STOCKS_QUOTES as QUOTES
+from processors.features.intake import Bounds
 from processors.features.worker import Tuning, Worker
 from tests.support.features_harness import Clock, new_log
 from tests.support.features_scene import at, beat, drain, make, rows, snaps, write
@@ -148,6 +152,74 @@ def test_an_input_that_has_caught_up_is_waited_for_again_and_the_markers_say_so(
     beat(log, QUOTES, 0, 4)
     drain(worker)
     assert snaps(log) == [1.0, 2.0, 3.0, 4.0]
+
+
+def asked_once() -> tuple[MemoryLog, Worker, Clock]:
+    """ES is three snaps in; nobody promises for requests, so they are aside, and one has come since."""
+    log, clock = new_log(), Clock(0.0)
+    for topic in topics.ENGINE_INPUTS:
+        if topic not in (BOOKS, TRADES, REQUESTS):
+            beat(log, topic, 0, 1e6)
+    write(log, BOOKS, [0.5, 3.5])
+    beat(log, TRADES, 0, 3)
+    worker = make(log, tuning=TUNING, clock=clock)
+    drain(worker)
+    clock.now_s = 2.1
+    drain(worker)
+    assert (snaps(log), asides(log)) == ([1.0, 2.0, 3.0], [[REQUESTS]])
+    return log, worker, clock
+
+
+def next_requests(log: MemoryLog) -> list[int]:
+    markers = rows(log, topics.MARKERS)
+    return [dict(zip(m["input_topics"], m["input_next_offsets"], strict=True))[REQUESTS] for m in markers]
+
+
+@pytest.mark.parametrize("asked_at", [2.0, 3.0, 4.3])
+def test_a_request_applies_with_the_next_step_or_at_its_time_and_nobody_waits_for_another(asked_at: float) -> None:
+    """Behind what the worker has reached, at it, or ahead of it (where the worker was behind ES); the clock stands."""
+    log, worker, _ = asked_once()
+    write(log, REQUESTS, [asked_at])
+    drain(worker)
+    write(log, BOOKS, [6.5])
+    beat(log, TRADES, 0, 6)
+    drain(worker)
+    assert snaps(log) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert next_requests(log)[-1] == 1
+    assert rows(log, topics.MARKERS)[-1]["set_aside"] == [REQUESTS]
+    taken = next(m for m, offset in zip(rows(log, topics.MARKERS), next_requests(log), strict=True) if offset)
+    assert taken["ts_from_ns"] <= max(at(3) + 1, at(asked_at)) < taken["ts_until_ns"]
+
+
+def test_requests_that_a_connected_file_brings_are_waited_for() -> None:
+    log, worker, clock = asked_once()
+    beat(log, REQUESTS, 0, 4, input_id="republished")
+    write(log, BOOKS, [6.5])
+    beat(log, TRADES, 0, 6)
+    drain(worker)
+    clock.now_s = 1e6
+    drain(worker)
+    assert snaps(log) == [1.0, 2.0, 3.0, 4.0]
+    beat(log, REQUESTS, 0, 5, "ENDED", input_id="republished")
+    drain(worker)
+    assert snaps(log) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+
+
+def test_nobody_who_asks_is_waited_for_however_far_the_others_are_from_their_ends() -> None:
+    log, clock = new_log(), Clock(0.0)
+    for topic in topics.ENGINE_INPUTS:
+        if topic not in (BOOKS, TRADES, REQUESTS):
+            beat(log, topic, 0, 1e6)
+    write(log, BOOKS, [0.5 + n for n in range(40)])
+    beat(log, TRADES, 0, 40)
+    worker = make(log, tuning=replace(TUNING, bounds=Bounds(consume_records=2)), clock=clock)
+    for _ in range(20):
+        worker.poll(0)
+    clock.now_s = 2.1
+    worker.poll(0)
+    worker.poll(0)
+    assert not worker.at_end
+    assert snaps(log)
 
 
 @pytest.mark.parametrize("with_checkpoint", [False, True])
