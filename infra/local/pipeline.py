@@ -166,13 +166,15 @@ class Pipeline:
                 )
 
     def _simulated(self, day: bool) -> list[Path]:
-        self._report.step("writing a simulated session")
+        self._report.step("writing a simulated session" + (": a whole day takes a minute or two" if day else ""))
         command = [sys.executable, "-m", "producers", "simulate", "--out", str(self._home / "simulated")]
         command += ["--day"] if day else []
         environment = child_environment(PYTHONPATH=str(PROJECT_ROOT))
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        # On a terminal it shows itself how far it is.
+        told = None if self._console.is_terminal else subprocess.PIPE
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=told, text=True, check=False, env=environment)
         if done.returncode != 0:
-            raise InputError(f"the session could not be simulated:\n{done.stderr.strip()}")
+            raise InputError(f"the session could not be simulated:\n{(done.stderr or '').strip()}")
         return [Path(line) for line in done.stdout.split("\n") if line]
 
     def _log_to_file(self) -> None:
