@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pyarrow import fs
@@ -11,6 +12,7 @@ from common.config import NS_PER_S
 from lakehouse import datasets
 from lakehouse.certificates.certificate import certify
 from tests.support.silver_lake import BEGIN_NS, SinkTables, compact, computed, content, finish, record
+from tests.support.stack import environment
 
 TRADES, TRAINING = "silver.options_trades", "gold.training_es_pipeline"
 TABLES = (TRADES, "silver.options_greeks_snapshots", "silver.options_trades_enriched", "silver.features_es_pipeline")
@@ -60,3 +62,13 @@ def test_tables_sets_certificates_and_records_are_kept_beside_the_tables(any_cat
     assert run_id in [run.run_id for run in manifests.listed(10)]
     on_disk = isinstance(meta.shared().files, fs.LocalFileSystem)
     assert on_disk == (any_catalog == "embedded")
+
+
+def test_two_machines_with_one_catalog_see_the_same_runs_before_there_is_any_table(
+    rest_lake: dict[str, str], tmp_path: Path
+) -> None:
+    with manifests.run("example", {}, lambda: False) as run_id:
+        pass
+    with environment(BREAKWATER_HOME=str(tmp_path / "another")):
+        assert run_id in [run.run_id for run in manifests.listed(10)]
+    assert iceberg.table_names() == []

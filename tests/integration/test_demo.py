@@ -17,10 +17,13 @@ import pytest
 
 from common.settings import PROJECT_ROOT, child_environment, settings
 from infra.local import stack
+from infra.local.services import SERVICES
 from tests.support.stack import environment
 
 MBP10, TRADES = "esh4-20231225.mbp-10.dbn.zst", "esh4-20231225.trades.dbn.zst"
-LIMIT_S = 240
+LIMIT_S = 500
+LAKE_LIMIT_S = 1800
+"""MinIO may have to be built first."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ def command(*parts: str, **changes: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str]) -> Ended:
-    out, err = process.communicate(timeout=LIMIT_S)
+def finish(process: subprocess.Popen[str], limit_s: float = LIMIT_S) -> Ended:
+    out, err = process.communicate(timeout=limit_s)
     return Ended(process.returncode, out, err)
 
 
@@ -106,6 +109,27 @@ def left_running(place: Path) -> list[str]:
         if f"BREAKWATER_HOME={place}".encode() in variables and int(folder.name) != os.getpid():
             found.append(line.replace(b"\0", b" ").decode())
     return found
+
+
+@pytest.mark.timeout(LAKE_LIMIT_S)
+def test_a_demo_on_minio_and_a_rest_catalog_gives_what_the_embedded_one_gives(
+    home: Path, namespace: str, replayed: dict[str, Any]
+) -> None:
+    """And its services' runs are recorded beside the tables, though they begin before there is any."""
+    demo = ("demo", "--lake", "--home", str(home), *arguments(sample()), "--exit", "--json")
+    try:
+        summary = finish(command(*demo, BREAKWATER_NAMESPACE=namespace), LAKE_LIMIT_S).summary
+    finally:
+        stack.down(home)
+    assert summary["signals_digest"] == replayed["signals_digest"]
+    assert summary["signals"] == replayed["signals"]
+    tables = summary["tables"]
+    assert (tables["bronze.futures_mbp10"], tables["silver.futures_mbp10"]) == (43_717, 43_717)
+    assert (tables["bronze.futures_trades"], tables["silver.futures_trades"]) == (2_973, 2_973)
+    assert tables["silver.features_es_pipeline"] == tables["gold.levels_features"] == summary["features"]
+    assert tables["gold.training_es_pipeline"] > 0
+    assert not (home / "lake").exists()
+    assert len(list((home / "minio" / "data" / "lake" / "_meta" / "runs").iterdir())) >= len(SERVICES)
 
 
 def test_a_service_that_dies_is_named_and_all_else_is_ended(place: Path) -> None:
