@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated
 
@@ -15,11 +18,12 @@ from rich.table import Table as RichTable
 
 from common import iceberg
 from common.cli.options import HomeOption
-from common.errors import BreakwaterError, InputError
+from common.errors import InputError
 from common.settings import settings
 from common.telemetry import Health, configure_logging, get_logger, serve_health, stop_requested
 from lakehouse.maintenance.procedures import Trino
-from lakehouse.maintenance.upkeep import Bounds, Round, maintain, survey
+from lakehouse.maintenance.schedule import LOOK_S, Schedule
+from lakehouse.maintenance.upkeep import Bounds, Round, count_files, maintain, pack_growing, survey
 
 SERVICE = "maintenance"
 MIB = 1024 * 1024
@@ -41,7 +45,10 @@ def maintain_tables(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what a round would do; change nothing.")] = False,
     every: Annotated[
-        float | None, typer.Option(min=1, help="Minutes between rounds; runs until SIGTERM.", show_default="once")
+        float | None,
+        typer.Option(
+            min=0.05, help="Minutes between whole rounds; hours that grow are packed meanwhile.", show_default="once"
+        ),
     ] = None,
     target: Annotated[int, typer.Option(min=1, help="Size that files are packed to, MiB.")] = 128,
     snapshot_days: Annotated[float, typer.Option(min=0, help="Age from which snapshots may go, days.")] = 5.0,
@@ -117,27 +124,57 @@ def _change(before: int, after: int) -> str:
 
 
 def _serve(wanted: Sequence[str], bounds: Bounds, every_minutes: float) -> None:
-    """Rounds until asked to stop; a table that fails is tried again in the next round, and health says so."""
+    """Looks and rounds until asked to stop; what fails is tried again later, and health says so."""
     configure_logging(SERVICE)
     trino = _trino()
+    schedule = Schedule(every_minutes * 60)
     stop = stop_requested()
     health = Health()
     with serve_health(SERVICE, health):
         while not stop.is_set():
-            for table in _opened(wanted):
-                name = ".".join(table.name())
-                try:
-                    one = maintain(table, bounds, trino)
-                except (BreakwaterError, OSError) as error:
-                    FAILURES.labels(name).inc()
-                    health.set(name, False, str(error))
-                    log.error("round_failed", table=name, error=str(error))
-                else:
-                    FILES.labels(name).set(one.files_after)
-                    PACKED.labels(name).inc(one.packed_bytes)
-                    REMOVED.labels(name).inc(one.removed)
-                    health.set(name, True, f"{one.files_after} files")
-                    log.info("table_maintained", table=name, files=one.files_after, packed_bytes=one.packed_bytes)
+            names: list[str] = []
+            with _borne("catalog", "open", health):
+                tables = {".".join(table.name()): table for table in _opened(wanted)}
+                names = list(tables)
+            for name in names:
                 if stop.is_set():
-                    break
-            stop.wait(every_minutes * 60)
+                    return
+                with _borne(name, "packing", health):
+                    _look(name, tables[name], bounds, schedule)
+            overdue = schedule.due(names, time.monotonic())
+            if overdue is None:
+                stop.wait(LOOK_S)
+                continue
+            with _borne(overdue, "round", health):
+                one = maintain(tables[overdue], bounds, trino)
+                PACKED.labels(overdue).inc(one.packed_bytes)
+                REMOVED.labels(overdue).inc(one.removed)
+                FILES.labels(overdue).set(one.files_after)
+                schedule.packed(overdue, one.files_after)
+                log.info("table_maintained", **asdict(one))
+            schedule.rounded(overdue, time.monotonic())
+
+
+def _look(name: str, table: Table, bounds: Bounds, schedule: Schedule) -> None:
+    """Pack what grows, if enough files have come."""
+    if not schedule.is_grown(name, count_files(table)):
+        return
+    packed_bytes = pack_growing(table, bounds.target_bytes)
+    files = count_files(table.refresh())
+    schedule.packed(name, files)
+    PACKED.labels(name).inc(packed_bytes)
+    FILES.labels(name).set(files)
+    log.info("hours_packed", table=name, files_after=files, packed_bytes=packed_bytes)
+
+
+@contextmanager
+def _borne(table: str, step: str, health: Health) -> Iterator[None]:
+    """Whatever a catalog or a store raises while it is away: said, and no reason to end."""
+    try:
+        yield
+    except Exception as error:
+        FAILURES.labels(table).inc()
+        health.set(f"{table} {step}", False, str(error))
+        log.error("upkeep_failed", table=table, step=step, error=repr(error))
+    else:
+        health.set(f"{table} {step}", True)

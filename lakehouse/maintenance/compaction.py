@@ -35,7 +35,7 @@ TARGET_BYTES = 128 * 1024 * 1024
 SMALL = 0.75
 """Files of less than this share of the target are packed again."""
 
-FAN_IN = 16
+FAN_IN = 12
 """Files of one size class in a growing hour that are packed together, and the ratio from one class to the next."""
 
 SMALLEST_CLASS_BYTES = 64 * 1024
@@ -58,10 +58,11 @@ class Packing:
         return sum(file.file_size_in_bytes for file in self.files)
 
 
-def plan(table: Table, *, target_bytes: int = TARGET_BYTES) -> list[Packing]:
+def plan(table: Table, *, target_bytes: int = TARGET_BYTES, all_grow: bool = False) -> list[Packing]:
     """What there is to pack in the table's current version, oldest hours first.
 
-    The newest hour counts as growing. Tables that are not partitioned by an hour alone are left as they are.
+    The newest hour counts as growing, or all of them with ``all_grow``: late rows come to any. Tables that are not
+    partitioned by an hour alone are left as they are.
     """
     hours: dict[int, list[DataFile]] = {}
     for task in table.scan().plan_files():
@@ -73,11 +74,16 @@ def plan(table: Table, *, target_bytes: int = TARGET_BYTES) -> list[Packing]:
     newest = max(hours, default=0)
     found: list[Packing] = []
     for hour, files in sorted(hours.items()):
-        small = [file for file in _in_time_order(table, files) if file.file_size_in_bytes < SMALL * target_bytes]
-        classes = _size_classes(small) if hour == newest else [small] if len(small) > 1 else []
-        for members in classes:
-            found += [Packing(hour, tuple(bin_)) for bin_ in _bins(members, target_bytes) if len(bin_) > 1]
+        ordered = _in_time_order(table, files)
+        found += [Packing(hour, tuple(few)) for few in choose(ordered, target_bytes, all_grow or hour == newest)]
     return found
+
+
+def choose(files: Sequence[DataFile], target_bytes: int, growing: bool) -> list[list[DataFile]]:
+    """Which of an hour's files, given in the order of time, shall become one each."""
+    small = [file for file in files if file.file_size_in_bytes < SMALL * target_bytes]
+    classes = _size_classes(small, target_bytes) if growing else [small]
+    return [few for members in classes for few in _bins(members, target_bytes) if len(few) > 1]
 
 
 def _in_time_order(table: Table, files: Iterable[DataFile]) -> list[DataFile]:
@@ -91,23 +97,27 @@ def _in_time_order(table: Table, files: Iterable[DataFile]) -> list[DataFile]:
     return sorted(files, key=first_ns)
 
 
-def _size_classes(files: Sequence[DataFile]) -> list[list[DataFile]]:
-    """The full ones: those with at least `FAN_IN` files."""
+def _size_classes(files: Sequence[DataFile], target_bytes: int) -> list[list[DataFile]]:
+    """The full ones: those with at least `FAN_IN` files, or enough for a file of the target size."""
     classes: dict[int, list[DataFile]] = {}
     for file in files:
         number, bound = 0, SMALLEST_CLASS_BYTES * FAN_IN
         while file.file_size_in_bytes >= bound:
             number, bound = number + 1, bound * FAN_IN
         classes.setdefault(number, []).append(file)
-    return [members for _, members in sorted(classes.items()) if len(members) >= FAN_IN]
+    return [
+        members
+        for _, members in sorted(classes.items())
+        if len(members) >= FAN_IN or sum(file.file_size_in_bytes for file in members) >= target_bytes
+    ]
 
 
 def _bins(files: Sequence[DataFile], target_bytes: int) -> list[list[DataFile]]:
-    """Neighbours together, up to the target."""
+    """Neighbours together, up to the target; above it (by a half at most) where it would otherwise stay small."""
     bins: list[list[DataFile]] = []
     filled = target_bytes
     for file in files:
-        if filled + file.file_size_in_bytes > target_bytes:
+        if filled >= SMALL * target_bytes and filled + file.file_size_in_bytes > target_bytes:
             bins.append([])
             filled = 0
         bins[-1].append(file)

@@ -43,7 +43,7 @@ class Round:
 def survey(table: Table, bounds: Bounds) -> Round:
     """What a round would do now; nothing is changed."""
     packings = compaction.plan(table, target_bytes=bounds.target_bytes)
-    files = _files(table)
+    files = count_files(table)
     count = manifests.manifest_count(table)
     found = orphans.look_only(table, grace=bounds.orphan_grace)
     return Round(
@@ -66,7 +66,7 @@ def maintain(table: Table, bounds: Bounds, trino: Trino | None = None) -> Round:
     Trino does not do it.
     """
     name = ".".join(table.name())
-    files_before, manifests_before = _files(table), manifests.manifest_count(table)
+    files_before, manifests_before = count_files(table), manifests.manifest_count(table)
     packed = _pack(table, bounds.target_bytes, trino)
     table.refresh()
     if manifests.manifest_count(table) >= manifests.MANY:
@@ -84,7 +84,7 @@ def maintain(table: Table, bounds: Bounds, trino: Trino | None = None) -> Round:
     return Round(
         name,
         files_before,
-        _files(table),
+        count_files(table),
         packed,
         manifests_before,
         manifests.manifest_count(table),
@@ -94,6 +94,15 @@ def maintain(table: Table, bounds: Bounds, trino: Trino | None = None) -> Round:
     )
 
 
+def pack_growing(table: Table, target_bytes: int) -> int:
+    """Pack the full size classes of every hour, between two rounds; returns the bytes packed.
+
+    Always our own code: Trino's procedure would rewrite the whole table's small files each time. Raises
+    UnavailableError when the catalog does not take a packing.
+    """
+    return _pack_all(table, compaction.plan(table, target_bytes=target_bytes, all_grow=True))
+
+
 def _pack(table: Table, target_bytes: int, trino: Trino | None) -> int:
     """Bytes of the files that were packed."""
     packings = compaction.plan(table, target_bytes=target_bytes)
@@ -101,6 +110,10 @@ def _pack(table: Table, target_bytes: int, trino: Trino | None) -> int:
         if packings:
             trino.pack(table, round(compaction.SMALL * target_bytes))
         return sum(packing.size_bytes for packing in packings)
+    return _pack_all(table, packings)
+
+
+def _pack_all(table: Table, packings: list[compaction.Packing]) -> int:
     packed = 0
     for packing in packings:
         if compaction.pack(table, packing):
@@ -109,7 +122,8 @@ def _pack(table: Table, target_bytes: int, trino: Trino | None) -> int:
     return packed
 
 
-def _files(table: Table) -> int:
+def count_files(table: Table) -> int:
+    """Data files of the table's current version."""
     snapshot = table.current_snapshot()
     if snapshot is None:
         return 0

@@ -81,6 +81,16 @@ def test_a_growing_hour_is_packed_only_when_a_size_class_is_full(store: IcebergS
     assert len(packing.files) == compaction.FAN_IN
 
 
+def test_late_rows_in_a_finished_hour_wait_between_rounds_until_a_class_is_full_and_for_the_round_no_longer(
+    store: IcebergStore,
+) -> None:
+    add(store, 0, 3)
+    add(store, 3, 4, hour=1)
+    assert compaction.plan(table(), all_grow=True) == []
+    (packing,) = compaction.plan(table())
+    assert len(packing.files) == 3
+
+
 def test_files_near_the_target_are_left_and_bins_stay_below_it(store: IcebergStore) -> None:
     add(store, 0, 6)
     add(store, 6, 7, hour=1)
@@ -205,20 +215,20 @@ def test_a_file_that_got_its_name_while_it_waited_stays(
 
 def test_every_kept_version_reads_the_same_after_rounds_of_everything(store: IcebergStore) -> None:
     add(store, 0, 8)
-    add(store, 8, 20, hour=1)
+    add(store, 8, 18, hour=1)
     table().manage_snapshots().create_tag(table().metadata.snapshots[3].snapshot_id, "four").commit()
     tagged = table().metadata.snapshots[3].snapshot_id
     bounds = Bounds(snapshot_age=timedelta(0), snapshots_kept=1, orphan_grace=timedelta(0))
     planned = survey(table(), bounds)
     first = maintain(table(), bounds)
-    assert (first.files_before, first.files_after) == (planned.files_before, planned.files_after) == (20, 13)
+    assert (first.files_before, first.files_after) == (planned.files_before, planned.files_after) == (18, 11)
     assert first.expired and not first.removed and first.unnamed
     second = maintain(table(), bounds)
     assert second.removed >= first.unnamed
-    assert offsets() == list(range(20)) and offsets(snapshot_id=tagged) == [0, 1, 2, 3]
-    assert read.committed_offsets(TABLE) == {(TOPIC, 0): 20}
-    add(store, 20, 22, hour=1)
-    assert offsets() == list(range(22))
+    assert offsets() == list(range(18)) and offsets(snapshot_id=tagged) == [0, 1, 2, 3]
+    assert read.committed_offsets(TABLE) == {(TOPIC, 0): 18}
+    add(store, 18, 20, hour=1)
+    assert offsets() == list(range(20))
 
 
 def test_a_dry_run_changes_nothing(store: IcebergStore, home: Path) -> None:
