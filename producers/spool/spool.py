@@ -218,8 +218,15 @@ class Spool:
         self._stop_reading()
         for empty in [segment for segment in segments if segment.size == 0]:
             self._path(empty.first).unlink()
+        kept = [segment for segment in segments if segment.size]
+        # A process that was killed may have left them with the operating system only.
+        for segment in kept:
+            self._sync_file(self._reader(segment.first))
+        self._stop_reading()
+        if kept:
+            self._sync_folder()
         self.synced_sequence = self.next_sequence
-        return [segment for segment in segments if segment.size]
+        return kept
 
     def _whole_bytes(self, first: int, size: int) -> int:
         """Bytes of the segment's whole frames; the next sequence number follows the last of them."""

@@ -65,14 +65,21 @@ def check(world: World, dropped: float) -> int:
             if beat["topic"] == topic:
                 following = effective[beat["next_offset"] :]
                 assert not following or following[0] >= beat["ts_watermark_ns"], "a promise was broken"
+        assert {begin for begin, _ in carried} <= {begin for name, begin, _ in world.vendor.gaps if name == topic}
+    assert set(gaps) <= world.vendor.gaps, "a gap that the feed did not say"
+    assert world.deaths or set(gaps) == world.vendor.gaps, "a gap was not told"
+    assert world.unwritten() == [], "a record that was in the spool is lost"
     dead = Counter(world.dead())
     sent_bad = [item for item in world.vendor.sent if item.bad]
     assert set(dead.values()) <= {1}, "a dead letter was written twice"
     assert set(dead) <= {item.place for item in sent_bad}
-    for item in sent_bad:
-        assert item.place in dead or _lost_in_a_gap(world, item, gaps), f"{item} left no trace"
+    bad_lost = [item for item in sent_bad if item.place not in dead]
+    assert not (bad_lost and world.vendor.replays), "a bad message left no trace although the vendor replays"
+    for item in bad_lost:
+        assert _lost_in_a_gap(world, item, gaps), f"{item} left no trace"
+    stored = sum(len(world.stored(topic)) for topic in world.vendor.topics)
+    assert len(world.vendor.sent) == stored + len(dead) + lost + len(bad_lost)
     if world.deaths == 0:
-        stored = sum(len(world.stored(topic)) for topic in world.vendor.topics)
         assert world.received == stored + len(dead) + dropped
     return lost
 

@@ -45,13 +45,16 @@ class Tick:
 
 
 class Vendor:
-    """``seed`` decides the market; ``replays`` which kind of vendor it is. ``sent`` is the ledger, in wire order."""
+    """``seed`` decides the market; ``replays`` which kind of vendor it is. ``sent`` is the ledger, in wire order;
+    ``gaps`` are those that its feed has said: topic, begin, end.
+    """
 
     def __init__(self, seed: int, *, replays: bool) -> None:
         self.random = random.Random(seed)
         self.replays = replays
         self.topics = (FUTURES_TRADES, FUTURES_STATUS) if replays else (STOCKS_TRADES, STOCKS_QUOTES)
         self.sent: list[Sent] = []
+        self.gaps: set[tuple[str, int, int]] = set()
         self.socket: deque[Sent | Tick] | None = None
         self.stalled = False
         self.garbage = 0.0
@@ -175,6 +178,7 @@ class FakeFeed:
         gaps: list[Arrival] = []
         if not first or self.vendor.sent:
             gaps = [Gap((t,), max(self._last_ns[t] - REORDER_NS, BASE_NS), now_ns) for t in self.topics]
+            self.vendor.gaps |= {(t, max(self._last_ns[t] - REORDER_NS, BASE_NS), now_ns) for t in self.topics}
         return [*gaps, Connection(self.topics, "CONNECTED", now_ns)]
 
     def _tick(self, tick: Tick) -> list[Arrival]:

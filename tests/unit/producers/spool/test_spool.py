@@ -108,6 +108,16 @@ def test_one_process_at_a_time_has_it(tmp_path: Path) -> None:
     Spool(tmp_path).close()
 
 
+def test_what_a_killed_process_left_is_synced_when_the_spool_is_opened_again(tmp_path: Path) -> None:
+    left = Spool(tmp_path, sync=lambda _: None)
+    left.append(frame(0))
+    os.close(left._lock)
+    sizes: list[int] = []
+    again = Spool(tmp_path, sync=lambda handle: sizes.append(os.fstat(handle).st_size))
+    assert left.size_bytes in sizes
+    assert again.synced_sequence == 1
+
+
 def test_frames_are_synced_when_they_are_old_or_many_and_not_when_they_leave_at_once(tmp_path: Path) -> None:
     now_s = [0.0]
     synced: list[int] = []
