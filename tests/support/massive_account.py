@@ -26,9 +26,13 @@ _TOPICS = {
 
 @dataclass(slots=True)
 class Account:
-    """What came out: records by identity (with repeats), dead letters, and gaps as (topic, begin, end)."""
+    """What came out: records by identity (with repeats), dead letters, and gaps as (topic, begin, end).
+
+    ``order``: each topic's records as they came, where that is known.
+    """
 
     records: Counter[Identity] = field(default_factory=Counter)
+    order: dict[str, list[Identity]] = field(default_factory=dict)
     dead: int = 0
     gaps: list[tuple[str, int, int]] = field(default_factory=list)
 
@@ -39,15 +43,11 @@ def account_of(arrivals: Iterable[Arrival]) -> Account:
     for arrival in arrivals:
         if isinstance(arrival, Records) and arrival.batch.name in _TOPICS.values():
             batch = arrival.batch
-            account.records.update(
-                zip(
-                    [batch.name] * batch.length,
-                    map(str, string_list(batch.columns["symbol"])),
-                    batch["ts_event_ns"].tolist(),
-                    batch["seq"].tolist(),
-                    strict=True,
-                )
-            )
+            symbols = map(str, string_list(batch.columns["symbol"]))
+            numbered = zip(batch["ts_event_ns"].tolist(), batch["seq"].tolist(), strict=True)
+            came = [(batch.name, symbol, *pair) for symbol, pair in zip(symbols, numbered, strict=True)]
+            account.records.update(came)
+            account.order.setdefault(batch.name, []).extend(came)
         elif isinstance(arrival, Bad) and arrival.topic != "massive.chain":
             account.dead += 1
         elif isinstance(arrival, Gap):
@@ -57,8 +57,12 @@ def account_of(arrivals: Iterable[Arrival]) -> Account:
 
 def identity(entry: Mapping[str, Any]) -> Identity:
     """Of a message in the ledger."""
-    body = entry["body"]
-    return _TOPICS[entry["channel"], body["ev"]], body["sym"], body["t"] * MS, body["q"]
+    return message_identity(entry["channel"], entry["body"])
+
+
+def message_identity(channel: str, body: Mapping[str, Any]) -> Identity:
+    """Of a message on a channel."""
+    return _TOPICS[channel, body["ev"]], body["sym"], body["t"] * MS, body["q"]
 
 
 @dataclass(frozen=True, slots=True)

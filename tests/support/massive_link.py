@@ -31,7 +31,9 @@ OURS_NS = 33 * 86_400_000_000_000
 
 
 class SimulatedLink:
-    """Runs a tape to its end; `arrivals` is what the session said, `lost` the frames that never came."""
+    """Runs a tape to its end; `arrivals` is what the session said, `landed` the frames that came, by channel, in their
+    order, and `lost` those that never did.
+    """
 
     def __init__(self, tape: Sequence[PlayedFrame], faults: Sequence[Fault], seed: int) -> None:
         self._tape = deque(tape)
@@ -39,6 +41,7 @@ class SimulatedLink:
         self.ledger = Ledger()
         self.session = Session("SPY", StrikeWindow("SPY", 5.0), 1_000 * MS, Resume())
         self.arrivals: list[Arrival] = []
+        self.landed: list[tuple[str, bytes]] = []
         self.lost: list[bytes] = []
         self._channels = {
             name: Channel(name, KEY, self.ledger, deque(f for f in faults if f.channel == name))
@@ -105,4 +108,5 @@ class SimulatedLink:
         landed = []
         while self._flying[name] and self._flying[name][0][0] <= self._now_ns:
             landed.append(Frame(name, self._flying[name].popleft()[1], self._now_ns + OURS_NS))  # type: ignore[arg-type]
+        self.landed += [(name, frame.data) for frame in landed]
         self.arrivals += self.session.received(landed, self._now_ns + OURS_NS)
