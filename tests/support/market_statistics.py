@@ -15,13 +15,14 @@ QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90)
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """``spread``: share of events after which it is one, two, three ticks or more. ``depth``: mean size of each of the
-    ten levels over their mean, and ``orders`` likewise. ``order_contracts``: mean displayed contracts per order.
+    ten levels over their mean, ``level_contracts``: that mean. ``order_contracts``: mean displayed contracts per order.
     ``pause_ns``: QUANTILES of the time between events; ``clustering``: its standard deviation over its mean.
     ``cancel_to_fill``: contracts cancelled per contract filled, all depths. ``trade_share``: trades per event.
     """
 
     spread: NDArray[np.float64]
     depth: NDArray[np.float64]
+    level_contracts: float
     order_contracts: float
     pause_ns: NDArray[np.float64]
     clustering: float
@@ -46,6 +47,7 @@ def statistics(book: NDArray[np.void], filled: int, cancelled: int) -> Statistic
     return Statistics(
         spread=np.array([(ticks == 1).mean(), (ticks == 2).mean(), (ticks >= 3).mean()]),
         depth=depth / depth.mean(),
+        level_contracts=float(depth.mean()),
         order_contracts=float(sizes.sum() / counts.sum()),
         pause_ns=np.quantile(pauses, QUANTILES),
         clustering=float(pauses.std() / pauses.mean()),
