@@ -37,7 +37,7 @@ def sink(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Kill, pause and starve two sinks and their servers while records come in; compare tables and topics row by row.
+    """Kill, pause and starve two sinks, maintenance and their servers while records come in; compare tables and topics.
 
     Exit code 1 when a row is lost, doubled or different.
     """
@@ -69,7 +69,7 @@ def _show(outcome: Outcome) -> None:
         counted.add_column(account.topic, justify="right")
     for column in COLUMNS:
         counted.add_row(column.replace("_", " "), *(f"{getattr(account, column):,}" for account in outcome.accounts))
-    for title, counter in (("strikes", outcome.strikes), ("what the sinks said", outcome.told)):
+    for title, counter in (("strikes", outcome.strikes), ("what sinks and maintenance said", outcome.told)):
         table = Table(title, "times")
         for name, count in counter.items():
             table.add_row(name, str(count))

@@ -40,7 +40,7 @@ class Outcome:
 
 
 def run(home: Path, *, kills: int, seed: int, with_lake: bool, report: Reporter) -> Outcome:
-    """Strike ``kills`` times while two sinks store what is fed, heal everything, and compare.
+    """Strike ``kills`` times while two sinks store what is fed and maintenance tidies it, heal everything, and compare.
 
     Raises UnavailableError when the tables do not reach the topics' ends afterwards.
     """
@@ -80,7 +80,9 @@ def _run(
     finally:
         feed.end()
     _settle(world)
-    world.end_sinks()
+    world.end_writers()
+    report.step("a last maintenance that lets everything go which may go")
+    world.care_once_more()
     return world.told(), ledger.audit(NAMESPACE)
 
 

@@ -1,4 +1,4 @@
-"""What can happen to a sink and its servers, and a plan of it from a seed."""
+"""What can happen to sinks, maintenance and their servers, and a plan of it from a seed."""
 
 from __future__ import annotations
 
@@ -54,6 +54,18 @@ def pause_sink(world: World, random: np.random.Generator) -> Later:
     return Later(time.monotonic() + random.uniform(*PAUSE_S), partial(world.wake, process))
 
 
+def kill_maintenance(world: World, _: np.random.Generator) -> None:
+    """SIGKILL of maintenance, wherever it is in its work."""
+    world.kill(world.maintenance)
+
+
+def pause_maintenance(world: World, random: np.random.Generator) -> Later:
+    """SIGSTOP of maintenance, which goes on with what it knew of the tables."""
+    process = world.maintenance
+    world.pause(process)
+    return Later(time.monotonic() + random.uniform(*PAUSE_S), partial(world.wake, process))
+
+
 def fill_disk(world: World, random: np.random.Generator) -> Later:
     """A sink (with a lake: the object store) can write no file beyond a few bytes for a while."""
     process = world.server("minio") if "minio" in world.proxies else world.sink(_member(random))
@@ -85,21 +97,25 @@ def lose_answers(name: str, world: World, random: np.random.Generator) -> None:
 EMBEDDED: dict[str, Strike] = {
     "sink killed": kill_sink,
     "sink paused": pause_sink,
+    "maintenance killed": kill_maintenance,
     "two sinks of one name": fight,
     "broker killed": partial(kill_server, "kafka"),
     "disk full": fill_disk,
+    "maintenance paused": pause_maintenance,
     "registry killed": partial(kill_server, "registry"),
 }
 WITH_LAKE: dict[str, Strike] = {
     "catalog's answer lost": partial(lose_answers, "catalog"),
     "store killed": partial(kill_server, "minio"),
     "sink killed": kill_sink,
+    "maintenance killed": kill_maintenance,
     "catalog killed": partial(kill_server, "catalog"),
     "store's answer lost": partial(lose_answers, "minio"),
     "sink paused": pause_sink,
     "broker killed": partial(kill_server, "kafka"),
     "two sinks of one name": fight,
     "disk full": fill_disk,
+    "maintenance paused": pause_maintenance,
     "registry killed": partial(kill_server, "registry"),
 }
 

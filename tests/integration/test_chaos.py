@@ -12,8 +12,8 @@ import pytest
 
 from common.settings import PROJECT_ROOT, child_environment
 
-KILLS = 5
-LIMIT_S = 560
+KILLS = 6
+LIMIT_S = 1200
 
 
 def chaos(folder: Path, *options: str) -> dict[str, Any]:
@@ -29,11 +29,14 @@ def chaos(folder: Path, *options: str) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.timeout(LIMIT_S + 60)
 @pytest.mark.parametrize("catalog", ["embedded", "lake"])
 def test_sinks_that_are_killed_paused_and_starved_lose_and_double_nothing(tmp_path: Path, catalog: str) -> None:
     options = ["--lake"] if catalog == "lake" else []
     report = chaos(tmp_path / "home", "--kills", str(KILLS), "--seed", "7", *options)
-    assert sum(report["strikes"].values()) == KILLS
+    assert sum(report["strikes"].values()) == KILLS and "maintenance killed" in report["strikes"]
+    # While it ran and was struck, or at the latest in the rounds at the end.
+    assert report["told"]["table_maintained"] > 0
     for account in report["accounts"]:
         assert account["records"] > 500 and account["rows"] > 500
         assert account["records"] == account["rows"] + account["bad"] + account["repeated"]
