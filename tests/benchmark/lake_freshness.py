@@ -1,4 +1,4 @@
-"""From the broker's acknowledgement of an event to the snapshot that shows its row, the sink in its own process."""
+"""From the acknowledgement of an event to the snapshot that shows its row; sink and maintenance are processes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from common.registry import Registry
 from common.settings import PROJECT_ROOT, child_environment, settings
 from infra.local.commands import service_status
 from lakehouse import read
+from lakehouse.maintenance.upkeep import count_files
 from tests.benchmark.books import OPEN_NS, books
 
 TICK_S = 0.05
@@ -29,6 +30,8 @@ SHARES = {topics.FUTURES_MBP10: 0.75, topics.FUTURES_TRADES: 0.15, topics.SIGNAL
 SAMPLED = 10
 """One event in so many is timed."""
 WAIT_S = 180.0
+COUNT_S = 1.0
+CARE = ("-m", "lakehouse.maintenance", "--every", "10")
 
 
 def plain(topic: str, rows: int, first: int) -> Batch:
@@ -67,6 +70,7 @@ class Watcher:
         self._tables = tables
         self._stop = threading.Event()
         self.seen: dict[str, list[tuple[int, float]]] = {name: [] for name in tables}
+        self.most_files = self.most_snapshots = 0
         self._thread = threading.Thread(target=self._watch, name="watcher")
 
     def __enter__(self) -> Watcher:
@@ -78,11 +82,22 @@ class Watcher:
         self._thread.join()
 
     def _watch(self) -> None:
+        counted_s = 0.0
         while not self._stop.wait(TICK_S):
             for name, table in self._tables.items():
                 end = read.committed_offsets(table).get((name, 0), 0)
                 if end and (not self.seen[name] or end > self.seen[name][-1][0]):
                     self.seen[name].append((end, time.monotonic()))
+            if time.monotonic() - counted_s >= COUNT_S:
+                counted_s = time.monotonic()
+                self._count()
+
+    def _count(self) -> None:
+        """All events are of one or two hours, so a table's files are those of an hour, or a few more."""
+        for name in self._tables.values():
+            if (table := iceberg.load_table(name)) is not None:
+                self.most_files = max(self.most_files, count_files(table))
+                self.most_snapshots = max(self.most_snapshots, len(table.metadata.snapshots))
 
     def reaches(self, ends: dict[str, int]) -> bool:
         """True when the tables show everything below these offsets."""
@@ -90,14 +105,15 @@ class Watcher:
 
 
 @contextmanager
-def sink_process(namespace: str) -> Iterator[None]:
-    """The sink, ready when the block begins."""
-    log, run_file = settings().home / "sink.log", settings().home / "run" / "sink.json"
+def service(name: str, *command: str, **environment: str) -> Iterator[None]:
+    """A service's process, ready when the block begins."""
+    log, run_file = settings().home / f"{name}.log", settings().home / "run" / f"{name}.json"
+    run_file.unlink(missing_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lakehouse"],
+            [sys.executable, *command],
             cwd=PROJECT_ROOT,
-            env=child_environment(BREAKWATER_NAMESPACE=namespace, BREAKWATER_SINK_MEMBER="bench"),
+            env=child_environment(**environment),
             stdout=output,
             stderr=output,
         )
@@ -105,7 +121,7 @@ def sink_process(namespace: str) -> Iterator[None]:
         deadline = time.monotonic() + WAIT_S
         while service_status(run_file)["state"] != "ready":
             if process.poll() is not None or time.monotonic() > deadline:
-                raise UnavailableError(f"the sink did not start:\n{log.read_text()[-2000:]}")
+                raise UnavailableError(f"{name} did not start:\n{log.read_text()[-2000:]}")
             time.sleep(0.2)
         yield
     finally:
@@ -129,7 +145,12 @@ def measure(registry: Registry, namespace: str, events_per_s: int, seconds: floa
     }
     codecs = {name: Codec(schemas.load(topic)) for name, topic in names.items()}
     tables = {name: iceberg.TABLES[topic] for name, topic in names.items()}
-    with sink_process(namespace), Watcher(tables) as watcher:
+    sink = {"BREAKWATER_NAMESPACE": namespace, "BREAKWATER_SINK_MEMBER": "bench"}
+    with (
+        service("sink", "-m", "lakehouse", **sink),
+        service("maintenance", *CARE, BREAKWATER_HEALTH_PORT="0"),
+        Watcher(tables) as watcher,
+    ):
         began = time.monotonic()
         for tick in range(int(seconds / TICK_S)):
             for name, topic in names.items():
@@ -168,13 +189,12 @@ def _result(
     stored = {name: read.table_rows(table) for name, table in tables.items()}
     if stored != ends:
         raise AssertionError(f"the tables hold {stored}, the topics {ends}")
-    loaded = [table for name in tables.values() if (table := iceberg.load_table(name)) is not None]
     return {
         "events": sum(ends.values()),
         "events_per_s": round(sum(ends.values()) / took_s),
         "freshness_median_s": round(float(np.median(every)), 3),
         "freshness_p95_s": round(float(np.quantile(every, 0.95)), 3),
         "freshness_max_s": round(float(every.max()), 3),
-        "most_files": max(len(table.inspect.files()) for table in loaded),
-        "most_snapshots": max(len(table.metadata.snapshots) for table in loaded),
+        "most_files": watcher.most_files,
+        "most_snapshots": watcher.most_snapshots,
     }

@@ -233,6 +233,7 @@ def check(world: World, seed: int) -> None:
         assert set(keys) == world.sent, f"{where}: lost {sorted(world.sent - set(keys))}"
     else:
         assert sorted(stored) == sorted(good), f"{where}: lost {sorted(set(good) - set(stored))}"
+    assert not world.table.trespasses, f"{where}: {world.table.trespasses} wrote what they knew to be others'"
     schema = schemas.load(topics.DEAD_LETTERS)
     letters = set()
     for number in range(LETTERS_PARTITIONS):

@@ -48,6 +48,7 @@ class MemoryTable:
         self.in_flight: list[Callable[[], None]] = []
         self.interlude: Callable[[], None] = lambda: None
         self.calls: dict[str, int] = {}
+        self.trespasses: list[str] = []
 
     @property
     def now(self) -> Version:
@@ -101,6 +102,8 @@ class MemoryStore:
     def append(self, standing: Standing, commit: Commit, staged: str) -> int:
         self._before("append")
         base: Version = standing.version
+        # A later claim may still be overtaken by this append: then the offsets tell. But one that was seen binds.
+        self._table.trespasses += [commit.owner for n in commit.end if base.owners.get(n) != commit.owner]
 
         def arrive() -> int:
             now = self._table.now

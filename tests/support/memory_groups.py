@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LIES = 0.3
 """How often a seeded group gives a member another one's partition."""
 
+LATE = 0.5
+"""How often a seeded group tells what is gone in one poll, and what is given in the next."""
+
 Callback = Callable[[list[TopicPartition]], Any]
 
 
@@ -42,8 +45,13 @@ class Member:
             self.group.members.append(self)
             self.group.generation += 1
             self.callbacks[2](self.held)
+            self.told = -1
         elif self.told != self.group.generation and self.told >= 0:
             self.callbacks[1](self.held)
+            self.told = -1
+            # The real ones never tell both in one poll: the others must have given theirs up before.
+            if self.group.lies is not None and self.group.lies.random() < LATE:
+                return
         if self.told != self.group.generation:
             self.told = self.group.generation
             self.held = self.group.share(self)
