@@ -35,7 +35,9 @@ _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.
 
 def check_namespace(name: str, source: str) -> None:
     """Raise ConfigError unless a replay may write there: ``replay.NAME``, and not where its input comes from."""
-    if not name.startswith(PREFIX) or name == PREFIX:
+    if name == PREFIX:
+        raise ConfigError(f"{PREFIX} lacks a name", hint=f"Write --to-namespace {PREFIX}mine.")
+    if not name.startswith(PREFIX):
         raise ConfigError(
             f"a replay does not write into {name + '.*' if name else 'the live topics'}",
             hint=f"Name a namespace of its own: --to-namespace {PREFIX}{name or 'mine'}.",

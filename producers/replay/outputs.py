@@ -87,6 +87,8 @@ class FileOutput:
                 f"{path.name} says no format",
                 hint=f"End the name in one of: {', '.join(FORMATS)} ({path.stem}.parquet).",
             )
+        if not path.absolute().parent.is_dir():
+            raise InputError(f"{path} cannot be written: there is no folder {path.parent}", hint="Make it first.")
         self._path = path
         self._partial = path.with_name(path.name + ".part")
         self._topic = KINDS[kind]
@@ -94,7 +96,7 @@ class FileOutput:
             self._writer = FORMATS[path.suffix](self._partial, schemas.load(self._topic).arrow)
         except OSError as error:
             raise InputError(
-                f"{path} cannot be written: {error.strerror}", hint="Is there such a folder, and may you write there?"
+                f"{path} cannot be written: {error.strerror}", hint="May you write there, and is there room?"
             ) from None
 
     def write(self, judged: Judged) -> None:

@@ -19,10 +19,12 @@ def config_with(changes: Sequence[str]) -> tuple[EngineConfig, dict[str, Any]]:
     names = []
     for change in changes:
         key, separator, text = change.partition("=")
-        if key not in values or not separator:
+        if not separator:
+            raise ConfigError(f"--set {change} is not KEY=VALUE", hint=f"Write --set {key}=VALUE.")
+        if key not in values:
             close = [name for name in values if name.lower() == key.lower()]
             raise ConfigError(
-                f"--set {change}: {key!r} is no configuration key" if separator else f"--set {change} is not KEY=VALUE",
+                f"--set {change}: {key!r} is no configuration key",
                 hint=f"Did you mean {close[0]}?" if close else "docs/features.md and GET /v1/config list the keys.",
             )
         values[key] = [part.strip() for part in text.split(",")] if isinstance(values[key], tuple) else text

@@ -19,6 +19,10 @@ from producers.replay.ranges import Range
 
 def signals_of_file(path: Path, columns: Sequence[str], shown: Range) -> pa.Table:
     """The rows of a Parquet file that a replay wrote. Raises InputError for another one."""
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist", hint="Name a Parquet file of a replay (--out), live, or a namespace."
+        )
     try:
         found = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
