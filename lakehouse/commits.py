@@ -12,8 +12,8 @@ Why nothing is lost or doubled:
 - an attempt whose outcome is unknown is settled by reloading the table and looking for the batch's commit id; found
   means done. Not found means it can no longer land once another attempt, or another writer, has moved the table on,
   and until then the same id finds it;
-- files are deleted only when every attempt was refused and the table has moved beyond where the batch began without
-  it: a version that only lacks the batch may be a stale read.
+- files are never deleted here: an attempt that was refused may have landed by a request sent twice, and its snapshot
+  may have expired since, so that nobody finds it. Maintenance removes what no snapshot names.
 """
 
 from __future__ import annotations
@@ -95,11 +95,11 @@ class Overtaken:
 
 
 class CommitRefused(Exception):  # noqa: N818  (an outcome, handled by the caller in this module)
-    """The store did not apply the change, for certain: the table had moved on."""
+    """The table had moved on; by another writer, or by this very change where a request was sent twice."""
 
 
 class Store(Protocol):
-    """One table, as far as the sink needs it. Any exception but CommitRefused from a change means: outcome unknown."""
+    """One table, as far as the sink needs it. Any exception from a change means: outcome unknown."""
 
     def load(self) -> Standing:
         """The newest version."""
@@ -119,9 +119,6 @@ class Store(Protocol):
 
     def find(self, standing: Standing, commit_id: str) -> int | None:
         """The snapshot that carries the commit id, if any."""
-
-    def discard(self, staged: Any) -> None:
-        """Delete the files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +183,6 @@ def commit_batch(store: Store, commit: Commit, patience: Patience) -> Committed 
     offsets tell).
     """
     staged: Any = None
-    in_doubt = False
     for attempt in range(patience.attempts):
         try:
             standing = store.load()
@@ -194,8 +190,6 @@ def commit_batch(store: Store, commit: Commit, patience: Patience) -> Committed 
                 return Committed(snapshot_id)
             _check_mine(standing, commit)
             if _overtaken(standing, commit):
-                if staged is not None and not in_doubt:
-                    _discard(store, staged)
                 return Overtaken(standing)
             if staged is None:
                 staged = store.stage(standing, commit)
@@ -206,10 +200,7 @@ def commit_batch(store: Store, commit: Commit, patience: Patience) -> Committed 
             continue
         try:
             return Committed(store.append(standing, commit, staged))
-        except CommitRefused as error:
-            patience.bear(attempt, "committing to the table", error)
         except Exception as error:
-            in_doubt = True
             patience.bear(attempt, "committing to the table", error)
     raise AssertionError("unreachable: the last attempt raises")
 
@@ -241,11 +232,3 @@ def _overtaken(standing: Standing, commit: Commit) -> bool:
 
 def _height(offset: int | None) -> int:
     return -1 if offset is None else offset
-
-
-def _discard(store: Store, staged: Any) -> None:
-    try:
-        store.discard(staged)
-    except Exception as error:
-        # Left over files hurt nobody; maintenance removes what no snapshot names.
-        log.warning("files_left_over", error=repr(error))

@@ -145,16 +145,6 @@ class IcebergStore:
         table: Table = standing.version
         return find_commit(table, commit_id)
 
-    def discard(self, staged: list[DataFile]) -> None:
-        """Delete the data files; a failure leaves an orphan, which maintenance removes."""
-        if staged:
-            io = self._catalog.load_table(self.name).io
-            for data_file in staged:
-                try:
-                    io.delete(data_file.file_path)
-                except OSError:
-                    continue
-
 
 def _forget_old_snapshots(table: Table, transaction: Transaction) -> None:
     """Take old snapshots off the metadata, which every commit reads and writes whole: 1,000 of them cost it 0.2 s.

@@ -144,7 +144,8 @@ def pack(table: Table, packing: Packing) -> bool:
             apply_once(table, transaction)
             return True
         except ValidationException:
-            if written is not None:
+            # A later attempt's may be the sign of an earlier one that landed, its snapshot expired since.
+            if written is not None and attempt == 0:
                 with suppress(OSError):
                     table.io.delete(written.file_path)
             return False

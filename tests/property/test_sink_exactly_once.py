@@ -131,7 +131,7 @@ class World:
             repeats=self.repeats,
             room=Room(self.random.choice([1, 2**30])),
             patience=Patience(lambda _: self.interlude(), attempts=self.random.choice([2, 12])),
-            limits=Limits(age_s=0.0, rows=self.random.choice([1, 5, 1000])),
+            limits=Limits(age_s=self.random.choice([0.0, RETAKE_S]), rows=self.random.choice([1, 5, 1000])),
             clock_s=lambda: self.now_s,
         )
         self.processes[sink] = process
@@ -262,4 +262,4 @@ def test_the_schedules_reach_what_they_are_for() -> None:
         stops += world.stops
         calls += Counter(world.table.calls)
     assert stops["Crash"] > 50 and stops["ConflictError"] > 50 and stops["UnavailableError"] > 5, stops
-    assert calls["find"] > 50 and calls["discard"] > 10 and calls["append"] > 500, calls
+    assert calls["find"] > 50 and calls["append"] > 500, calls
