@@ -230,8 +230,12 @@ def _prediction(episodes: NDArray[np.void], horizon: int, fits: _Fits) -> Predic
     for name, column in _COLUMNS.items():
         line = fits[name]
         p = np.full(len(held), np.nan) if line is None else platt(line, held[column])
-        predictors.append(_predictor(name, days, held[column], p, event, base))
-    advantages = {name: _auc_difference(days, held["score"], held[_COLUMNS[name]], event) for name in (VELOCITY, OFI)}
+        rank = held[column] if name == SCORE else _facing(held[column], line)
+        predictors.append(_predictor(name, days, rank, p, event, base))
+    advantages = {
+        name: _auc_difference(days, held["score"], _facing(held[_COLUMNS[name]], fits[name]), event)
+        for name in (VELOCITY, OFI)
+    }
     symbols = episodes["outcome"][:, horizon][episodes["actionable"]]
     return Prediction(
         HORIZONS_S[horizon],
@@ -242,6 +246,14 @@ def _prediction(episodes: NDArray[np.void], horizon: int, fits: _Fits) -> Predic
         predictors,
         advantages,
     )
+
+
+def _facing(values: Floats, line: Line | None) -> Floats:
+    """The values with the sign that the fitted days gave them: what speaks against a break ranks from its other end.
+
+    Velocity and OFI claim no direction, and would lose to the score for being told upside down. The score claims one.
+    """
+    return -values if line is not None and line.slope < 0 else values
 
 
 def _constant(value: float) -> Estimate:

@@ -109,7 +109,8 @@ def _prediction(report: Report) -> Table:
     return Table(
         "Prediction at the touch",
         "Event: the level breaks within the horizon; rejections and chop are its opposite, censored episodes are left"
-        " out. Probabilities come from a logistic curve per predictor, fitted on the training days; skill is 1 - Brier"
+        " out. Probabilities come from a logistic curve per predictor, fitted on the training days, AUC takes the score"
+        " as it is, and velocity and OFI from the end that those days found to mean a break; skill is 1 - Brier"
         f" / Brier of the base rate, so 0 is what knowing nothing earns. Share that broke: {shares}.",
         ("predictor", "horizon, s", "episodes", "AUC", "Brier score", "skill"),
         rows,

@@ -11,7 +11,7 @@ import pytest
 
 from common.errors import ConfigError
 from processors.study.analysis import AS_PUBLISHED, BASE_RATE, OFI, SCORE, VELOCITY, Report, split, study
-from processors.study.episodes import CENSORED
+from processors.study.episodes import BREAK, CENSORED, PRIMARY
 from processors.study.ledger import Ledger
 from processors.study.source import Session
 from processors.study.tables import facts, multiplicity, plain, tables
@@ -128,6 +128,22 @@ def test_every_predictor_is_there_and_the_base_rate_has_no_skill(informed: Repor
         assert found[BASE_RATE].brier.value == pytest.approx(error)
         assert found[SCORE].auc.value > 0.6
         assert found[SCORE].skill.value > 0.05
+
+
+def test_what_speaks_against_a_break_is_no_weaker_rival_than_what_speaks_for_it(tmp_path: Path) -> None:
+    def rival(sign: float) -> Report:
+        sessions = [session(n, knowledge=1.0) for n in range(6)]
+        for one in sessions:
+            one.episodes["velocity"] = sign * (one.episodes["outcome"][:, PRIMARY] == BREAK)
+        return run(tmp_path / str(sign), sessions)
+
+    for told in (rival(1.0), rival(-1.0)):
+        velocity = {predictor.name: predictor for predictor in told.primary.predictors}[VELOCITY]
+        assert velocity.auc.value > 0.9
+        assert told.primary.advantages[VELOCITY].value < 0
+        assert told.primary.advantages[VELOCITY].value == pytest.approx(
+            {predictor.name: predictor for predictor in told.primary.predictors}[SCORE].auc.value - velocity.auc.value
+        )
 
 
 def test_controls_without_information_differ_from_levels_with_it(informed: Report) -> None:
