@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
 
 from common import kafka
 from common.avro import Codec, decode_row
@@ -30,8 +29,10 @@ from tests.support.massive_account import Account, balance
 from tests.support.massive_gateway import KEY
 from tests.support.massive_market import write_market
 from tests.support.massive_play import Fault
+from tests.support.told import files_with, told
+from tests.support.topic_rows import values_of
 
-WAIT_S = 90.0
+WAIT_S = 400.0
 SECONDS, LONG_SECONDS = 6, 90
 SOCKET_TOPICS = TOPICS[:4]
 
@@ -62,7 +63,8 @@ class Vendor:
             [*self._command, "--port", port], cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self.process.stdout is not None
-        self.urls: dict[str, str] = json.loads(self.process.stdout.readline())
+        said: dict[str, str] = json.loads(self.process.stdout.readline())
+        self.urls = {name: url for name, url in said.items() if name.startswith("massive_")}
 
     def restart(self) -> None:
         port = self.urls["massive_rest_url"].rpartition(":")[2]
@@ -151,27 +153,12 @@ def wait_until(what: str, true: Callable[[], bool], made: Producer) -> None:
         time.sleep(0.1)
 
 
-def values(topic: str) -> list[bytes]:
-    consumer = kafka.consumer()
-    try:
-        end = kafka.end_offsets(topic, 0, client=consumer).end_offset
-        consumer.assign([TopicPartition(topic, 0, 0)])
-        out: list[bytes] = []
-        while len(out) < end:
-            for message in consumer.consume(10_000, 1.0):
-                assert message.error() is None
-                out.append(message.value() or b"")
-        return out
-    finally:
-        consumer.close()
-
-
 def stored(namespace: str) -> Account:
     """What the log holds: records, dead letters of the sockets, and gaps as the heartbeats say them."""
     account = Account()
     with Registry(resolve().registry_url) as registry:
         for topic in SOCKET_TOPICS:
-            decoded = Codec(load(topic)).decode(values(full_name(topic, namespace)), registry.schema)
+            decoded = Codec(load(topic)).decode(values_of(topic, namespace), registry.schema)
             assert not decoded.bad
             batch = decoded.batch
             effective_ns = batch["ts_effective_ns"].tolist()
@@ -180,9 +167,9 @@ def stored(namespace: str) -> Account:
             account.records.update(
                 zip([topic] * batch.length, symbols, batch["ts_event_ns"].tolist(), batch["seq"].tolist(), strict=True)
             )
-        for raw in values(full_name(DEAD_LETTERS, namespace)):
+        for raw in values_of(DEAD_LETTERS, namespace):
             account.dead += decode_row(load(DEAD_LETTERS), raw, registry.schema)["topic"] != "massive.chain"
-        for raw in values(full_name(HEARTBEATS, namespace)):
+        for raw in values_of(HEARTBEATS, namespace):
             beat = decode_row(load(HEARTBEATS), raw, registry.schema)
             if beat["gap_begin_ns"] is not None:
                 topic = beat["topic"].removeprefix(f"{namespace}.")
@@ -269,27 +256,36 @@ def finish_after_more(sender: Vendor, made: Producer, namespace: str, before: in
     assert {topic for topic, _, _ in account.gaps} == set(SOCKET_TOPICS)
 
 
-def test_the_key_comes_from_a_file_and_is_in_no_log_however_much_is_logged(
+def assert_key_is_nowhere(namespace: str, home: Path, key: str, beside: Path | None = None) -> None:
+    """In no file of the home but ``beside``, and in no record that says what happened."""
+    assert [path for path in files_with(home, key) if path != beside] == []
+    assert not [
+        raw for topic in (DEAD_LETTERS, HEARTBEATS) for raw in values_of(topic, namespace) if key.encode() in raw
+    ]
+
+
+def test_the_key_comes_from_a_file_and_is_told_nowhere_however_much_is_logged(
     capture: Path, namespace: str, home: Path
 ) -> None:
+    """Of a vendor that takes it and sends some garbage: in logs, pages, arguments, manifests, dead letters."""
     secret = home / "key"
     secret.write_text(f"{KEY}\n", encoding="utf-8")
     changes = {"BREAKWATER_LOG_LEVEL": "DEBUG", "BREAKWATER_MASSIVE_KEY_FILE": str(secret)}
-    with vendor(capture, home) as sender, producer(sender.urls, namespace, home, **changes) as made:
+    faults = [Fault("stocks", 20, "garbage", 3), Fault("stocks", 40, "drop")]
+    with vendor(capture, home, faults) as sender, producer(sender.urls, namespace, home, **changes) as made:
         wait_until("records flow", lambda: sender.has_played(0.2), made)
+        said = told(made.process, home / "run" / "producer-massive.json")
         assert made.end() == 0
     assert "massive_opened" in made.said
-    for path in home.rglob("*"):
-        if path.is_file() and path != secret:
-            assert KEY.encode() not in path.read_bytes(), path
+    assert KEY.encode() not in said
+    assert len(values_of(DEAD_LETTERS, namespace)) == 3
+    assert_key_is_nowhere(namespace, home, KEY, beside=secret)
 
 
 def test_a_wrong_key_ends_the_service_with_what_to_do(capture: Path, namespace: str, home: Path) -> None:
-    with (
-        vendor(capture, home) as sender,
-        producer(sender.urls, namespace, home, BREAKWATER_MASSIVE_KEY="not-the-key") as made,
-    ):
+    wrong = {"BREAKWATER_MASSIVE_KEY": "not-the-key", "BREAKWATER_LOG_LEVEL": "DEBUG"}
+    with vendor(capture, home) as sender, producer(sender.urls, namespace, home, **wrong) as made:
         assert made.process.wait(WAIT_S) == 1
     assert "refuses the key" in made.said
     assert "BREAKWATER_MASSIVE_KEY" in made.said
-    assert "not-the-key" not in made.said
+    assert_key_is_nowhere(namespace, home, "not-the-key")

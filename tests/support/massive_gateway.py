@@ -2,8 +2,8 @@
 
 Plays a capture (``*.massive.jsonl``, ``.zst``) in event time, from the first subscription to stocks on, to clients
 that authenticate and subscribe as with the vendor. ``python -m tests.support.massive_gateway --file X.massive.jsonl``
-runs it (``--help`` tells the rest); the first line it prints is a JSON object with its addresses. Started again with
-the ledger of an earlier run it goes on where the market would be by now.
+runs it (``--help`` tells the rest); the first line it prints is a JSON object with its key and addresses. Started
+again with the ledger of an earlier run it goes on where the market would be by now.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ CHANNELS = ("stocks", "options")
 
 
 class Gateway:
-    """The server, in a thread of its own while the block runs. ``ledger`` is what it did, ``done`` the tape's end."""
+    """The server, in a thread of its own while the block runs. ``ledger`` is what it did, ``done`` the tape's end.
+
+    ``held``: the tape begins no sooner than `release` is called.
+    """
 
     def __init__(
         self,
@@ -42,7 +45,10 @@ class Gateway:
         page_size: int = 250,
         ledger_path: Path | None = None,
         port: int = 0,
+        held: bool = False,
     ) -> None:
+        self._held = held
+        self._wanted = False
         self._tape = tape(file)
         self._speed = speed
         self._port = port
@@ -137,10 +143,25 @@ class Gateway:
         return socket
 
     def _begin_playing(self) -> None:
-        if self._begun_s is None and self.channels["stocks"].subscribed:
+        if self._begun_s is not None or not self.channels["stocks"].subscribed:
+            return
+        if not self._wanted:
+            self._wanted = True
+            self._note({"event": "start"})
+        if not self._held:
             self._begun_s = time.time()
-            if self._file is not None:
-                self._file.write(json.dumps({"begun_s": self._begun_s}) + "\n")
+            self._note({"begun_s": self._begun_s})
+
+    def release(self) -> None:
+        """A tape that was held may begin; from any thread."""
+        self._held = False
+        self._loop.call_soon_threadsafe(self._begin_playing)
+
+    def _note(self, line: dict[str, Any]) -> None:
+        """A line of the ledger that is no message."""
+        if self._file is not None:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
 
     @staticmethod
     async def _send(socket: web.WebSocketResponse, frame: bytes) -> None:
@@ -192,6 +213,8 @@ class Gateway:
         for name, channel in self.channels.items():
             for action, data in channel.finish():
                 await self._do(name, action, data)
+        if not self._stopping.is_set():
+            self._note({"event": "end"})
         self.done.set()
 
     async def _resume(self) -> None:
@@ -276,21 +299,24 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--speed", type=float, default=1.0, help="multiple of real time")
     parser.add_argument("--faults", type=Path, help="JSON list of faults (massive_play.Fault)")
     parser.add_argument("--ledger", type=Path, help="file for what was sent, a JSON line each; gone on with if there")
-    parser.add_argument("--key", default=KEY, help="the key that is accepted")
     parser.add_argument("--page-size", type=int, default=250, help="contracts on a page of the chain at most")
+    parser.add_argument("--hold", action="store_true", help="the tape begins when a line comes on stdin")
     chosen = parser.parse_args(arguments)
     faults = faults_of(json.loads(chosen.faults.read_text(encoding="utf-8"))) if chosen.faults else []
     gateway = Gateway(
         chosen.file,
         speed=chosen.speed,
         faults=faults,
-        key=chosen.key,
         page_size=chosen.page_size,
         ledger_path=chosen.ledger,
         port=chosen.port,
+        held=chosen.hold,
     )
     with gateway:
-        print(json.dumps(gateway.urls), flush=True)  # noqa: T201
+        print(json.dumps({"key": KEY, **gateway.urls}), flush=True)  # noqa: T201
+        if chosen.hold:
+            sys.stdin.readline()
+            gateway.release()
         sys.stdin.read()
 
 
