@@ -47,9 +47,7 @@ COMMANDS = (
         "verify", "producers.replay.verify:app", "Prove that published signals follow from what was recorded.", AGAIN
     ),
     Entry("study", "processors.study.command:app", "Ask the stored sessions whether the score knows anything.", AGAIN),
-    Entry(
-        "backfill", "producers.replay.backfill.command:app", "Compute many sessions again, a task each (Ray).", AGAIN
-    ),
+    Entry("backfill", "infra.backfill:app", "Compute many sessions again into tables, a task each (Ray).", AGAIN),
     Entry("dataset", "lakehouse.datasets.command:app", "Make and read training sets that can be had again.", TABLES),
     Entry("certify", "lakehouse.certificates.command:app", "Certify what is stored of a session, or check it.", TABLES),
     Entry("maintain", "lakehouse.maintenance.command:app", "Pack, expire and tidy the tables' files.", TABLES),

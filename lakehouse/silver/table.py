@@ -99,11 +99,13 @@ class DerivedTable:
                 written = write_hour(table, hour, pieces, f"{commit}-{hour}.parquet")
                 if written is not None:
                     staged.append(written)
+        except BaseException:
+            _remove(table, staged)
+            raise
+        try:
             self._commit(table, staged, replaced, cursors, pending)
         except CommitFailedException as error:
-            for data_file in staged:
-                with suppress(OSError):
-                    table.io.delete(data_file.file_path)
+            _remove(table, staged)
             raise ConflictError(f"the table {self.name} has moved on: {error}", hint="Read it again.") from error
         return sum(data_file.record_count for data_file in staged)
 
@@ -137,3 +139,10 @@ class DerivedTable:
             return create_hourly(self._catalog, self.name, self._schema, properties)
         except TableAlreadyExistsError:
             return fit_columns(self._catalog, self.name, self._schema, _HINT)
+
+
+def _remove(table: Table, staged: Sequence[DataFile]) -> None:
+    """Files that no snapshot names; what cannot be removed now is maintenance's."""
+    for data_file in staged:
+        with suppress(OSError):
+            table.io.delete(data_file.file_path)

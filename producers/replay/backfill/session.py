@@ -1,14 +1,17 @@
 """One session: its stored inputs, the engine, and a folder with its rows.
 
-The task is a function of the job alone, so it may run anywhere and any number of times. ``session.json`` is written
-last: a folder with one is whole.
+The task is a function of the job alone, so it may run anywhere and any number of times: each attempt writes a folder
+of its own, so a task that was given up and runs on disturbs nobody. ``session.json`` is written last: a folder with one
+is whole.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from common.content import ContentDigest
 from common.errors import ConfigError, InputError
 from common.recorded import LakeReader
 from common.sessions import cme_es_sessions
+from common.settings import PROJECT_ROOT
 from producers.replay.engine import Judged, table_of
 from producers.replay.outputs import KINDS
 from producers.replay.ranges import Range
@@ -35,33 +39,60 @@ AFTER_CLOSE_NS = NS_PER_S
 
 MANIFEST = "session.json"
 
+LIBRARIES = ("llvmlite", "numba", "numpy", "pyarrow")
+"""Whose versions may show in the bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a task is told. ``keys``: the configuration, every key; ``files``: none means the tables.
 
-    ``out``: the folder of the backfill, a path or an address that pyarrow knows (``s3://bucket/folder``).
+    ``scratch``: where folders of sessions are made, a path or an address that pyarrow knows (``s3://bucket/folder``).
+    ``code``: of `code_digest`, where the job was made. ``attempt``: tells this task's folder from others'.
     """
 
     date: int
     keys: Mapping[str, Any]
-    out: str
+    scratch: str
     namespace: str
     partition: int
+    code: str
     files: tuple[str, ...] = ()
+    attempt: str = "0"
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a session's folder holds: rows and digest by kind, records applied by topic."""
+    """What a session gave: rows and digest by kind, records applied by topic. ``folder``: where the rows are."""
 
     date: int
     config_hash: str
-    code_commit: str | None
+    code: str
     events: Mapping[str, int]
     rows: Mapping[str, int]
     digests: Mapping[str, str]
     signals_digest: str
+    folder: str = field(default="", compare=False)
+
+    def as_text(self) -> str:
+        """All but the folder, which differs between attempts, on one line."""
+        return json.dumps({**asdict(self), "folder": ""}, sort_keys=True)
+
+    @staticmethod
+    def of(text: str, folder: str = "") -> Done:
+        """The other way round. Raises ValueError, TypeError for another text."""
+        return replace(Done(**json.loads(text)), folder=folder)
+
+
+def code_digest() -> str:
+    """Of all that may show in a session's bytes: the code that computes it, and the libraries it computes with."""
+    digest = hashlib.sha256()
+    for package in ("common", "processors/engine", "producers", "schemas-avro"):
+        for path in sorted((PROJECT_ROOT / package).rglob("*")):
+            if path.suffix in (".py", ".avsc", ".csv"):
+                digest.update(f"{path.relative_to(PROJECT_ROOT)}\0".encode() + path.read_bytes())
+    digest.update(repr([(name, version(name)) for name in LIBRARIES]).encode())
+    return digest.hexdigest()[:16]
 
 
 def session_range(date: int) -> Range:
@@ -79,43 +110,83 @@ def has_inputs(date: int, namespace: str, partition: int) -> bool:
     return LakeReader(namespace, partition).records(topics.FUTURES_MBP10, shown.from_ns, shown.until_ns) > 0
 
 
-def compute(job: Job, code_commit: str | None) -> Done:
-    """Compute the session and write its folder anew. Raises what a replay raises."""
+def compute(job: Job) -> Done:
+    """Compute the session into a folder of its own.
+
+    Raises what a replay raises, and ConfigError where other code runs than where the job was made.
+    """
+    if (here := code_digest()) != job.code:
+        raise ConfigError(
+            f"a worker has other code or libraries ({here}) than this machine ({job.code})",
+            hint="Bring the cluster's machines to the same version, or unset BREAKWATER_RAY_PROJECT to send the code.",
+        )
     config = make_config(job.keys)
-    output = _Folder(job.out, job.date)
+    output = _Folder(f"{job.scratch}/{job.date}.{job.attempt}")
     summary = Summary(config, {}, {})
     run(_source(job, config), config, (output,), summary)
     done = Done(
         date=job.date,
         config_hash=config.hash,
-        code_commit=code_commit,
+        code=job.code,
         events=dict(sorted(summary.events.items())),
         rows={kind: output.digests[kind].rows for kind in KINDS},
         digests={kind: output.digests[kind].hexdigest() for kind in KINDS},
         signals_digest=summary.digest.hexdigest(),
+        folder=output.folder,
     )
     output.mark(done)
     return done
 
 
-def finished(out: str, date: int) -> Done | None:
-    """What the session's folder says, None while it is not whole. Raises InputError for a damaged one."""
-    files, root = place_of(out)
+def finished(job: Job) -> Done | None:
+    """The session as an earlier run of the same code has left it for the tables; None when there is none."""
+    files, folders = _folders(job.scratch, job.date)
+    wanted = make_config(job.keys).hash
+    for folder in folders:
+        try:
+            with files.open_input_stream(f"{folder}/{MANIFEST}") as stream:
+                found = Done.of(stream.read().decode(), folder)
+        except (FileNotFoundError, ValueError, TypeError):
+            continue
+        if (found.config_hash, found.code) == (wanted, job.code):
+            return found
+    return None
+
+
+def forget(job: Job) -> None:
+    """Remove the folders of all attempts at the session."""
+    files, folders = _folders(job.scratch, job.date)
+    for folder in folders:
+        files.delete_dir(folder)
+
+
+def rows_of(scratch: str, done: Done, kind: str) -> Iterator[pa.Table]:
+    """The rows of a kind, piece by piece, in their order. Raises InputError when they cannot be read."""
+    files, _ = place_of(scratch)
+    path = f"{done.folder}/{kind}.parquet"
     try:
-        with files.open_input_stream(f"{root}/{date}/{MANIFEST}") as stream:
-            return Done(**json.loads(stream.read()))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{out}/{date}/{MANIFEST} is damaged: {error}", hint="Remove the session's folder.") from error
+        with files.open_input_file(path) as handle, pq.ParquetFile(handle) as reader:
+            for number in range(reader.num_row_groups):
+                yield reader.read_row_group(number)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(
+            f"what a worker wrote cannot be read: {path}: {error}",
+            hint="Give --scratch a folder that this machine and all workers see.",
+        ) from error
 
 
-def place_of(out: str) -> tuple[fs.FileSystem, str]:
-    """The file system and the path of an output folder."""
-    if "://" in out:
-        files, root = fs.FileSystem.from_uri(out)
+def place_of(scratch: str) -> tuple[fs.FileSystem, str]:
+    """The file system and the path of a scratch folder."""
+    if "://" in scratch:
+        files, root = fs.FileSystem.from_uri(scratch)
         return files, str(root).rstrip("/")
-    return fs.LocalFileSystem(), str(Path(out).expanduser().resolve())
+    return fs.LocalFileSystem(), str(Path(scratch).expanduser().resolve())
+
+
+def _folders(scratch: str, date: int) -> tuple[fs.FileSystem, list[str]]:
+    files, root = place_of(scratch)
+    found = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
+    return files, sorted(info.path for info in found if info.base_name.startswith(f"{date}."))
 
 
 def _source(job: Job, config: EngineConfig) -> Source:
@@ -128,17 +199,13 @@ def _source(job: Job, config: EngineConfig) -> Source:
 class _Folder:
     """A Parquet file per kind of row, and the digest of what went into each."""
 
-    def __init__(self, out: str, date: int) -> None:
-        self._files, root = place_of(out)
-        self._folder = f"{root}/{date}"
-        self._files.create_dir(self._folder, recursive=True)
-        # Not whole from here on, whatever an earlier task left.
-        if self._files.get_file_info(f"{self._folder}/{MANIFEST}").type != fs.FileType.NotFound:
-            self._files.delete_file(f"{self._folder}/{MANIFEST}")
+    def __init__(self, place: str) -> None:
+        self._files, self.folder = place_of(place)
+        self._files.create_dir(self.folder, recursive=True)
         self.digests = {kind: ContentDigest(schemas.load(topic).arrow.names) for kind, topic in KINDS.items()}
         self._writers = {
             kind: pq.ParquetWriter(
-                f"{self._folder}/{kind}.parquet", schemas.load(topic).arrow, filesystem=self._files, compression="zstd"
+                f"{self.folder}/{kind}.parquet", schemas.load(topic).arrow, filesystem=self._files, compression="zstd"
             )
             for kind, topic in KINDS.items()
         }
@@ -163,5 +230,5 @@ class _Folder:
 
     def mark(self, done: Done) -> None:
         """Say that the folder is whole."""
-        with self._files.open_output_stream(f"{self._folder}/{MANIFEST}") as stream:
-            stream.write(json.dumps(asdict(done), indent=2, sort_keys=True).encode() + b"\n")
+        with self._files.open_output_stream(f"{self.folder}/{MANIFEST}") as stream:
+            stream.write(done.as_text().encode() + b"\n")

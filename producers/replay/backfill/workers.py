@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from common.errors import BreakwaterError, UnavailableError
-from common.settings import PROJECT_ROOT, environment_with_prefix, tell_library
-from common.version import code
+from common.settings import PROJECT_ROOT, environment_with_prefix, settings, tell_library
 from producers.replay.backfill.session import Done, Job, compute
 
 LOOPBACK = "127.0.0.1"
+NOT_SENT = (".git", ".venv", ".breakwater", "dashboard", "docs", "tests")
+"""Folders that tasks on a cluster do without."""
+
 STORE_BYTES = 80 * 1024 * 1024
 """Ray's shared memory here: tasks pass a few numbers, rows go to files."""
 
@@ -34,7 +36,7 @@ class InProcess:
         """Each job in its order."""
         for job in jobs:
             try:
-                yield job, compute(job, code().commit)
+                yield job, compute(job)
             except Exception as error:
                 yield job, error
 
@@ -49,7 +51,7 @@ class OnRay:
         """Each job as soon as its task has ended."""
         # Retries are the caller's, who reports them; a task that Ray repeated silently would not be seen.
         task = self._ray.remote(num_cpus=1, max_retries=0)(compute)
-        running = {task.remote(job, code().commit): job for job in jobs}
+        running = {task.remote(job): job for job in jobs}
         while running:
             ended, _ = self._ray.wait(list(running), num_returns=1)
             for reference in ended:
@@ -64,8 +66,9 @@ class OnRay:
 def ray_workers(workers: int, address: str | None) -> Iterator[OnRay]:
     """Ray for the time of the block: ``workers`` processes on this machine, or the cluster at ``address``.
 
-    What is started here listens on this machine only, shows no dashboard, tells nobody anything, and is gone
-    afterwards. Raises UnavailableError when Ray does not start or the cluster does not answer.
+    A cluster gets this code, or has it (`ray_project`); its machines reach the same catalog and the same scratch folder
+    under the same names. What is started here listens on this machine only, shows no dashboard, tells nobody anything,
+    and is gone afterwards. Raises UnavailableError when Ray does not start or the cluster does not answer.
     """
     # Ray takes these from the environment alone.
     tell_library(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0")
@@ -75,32 +78,36 @@ def ray_workers(workers: int, address: str | None) -> Iterator[OnRay]:
     import ray
 
     passed = {
-        **{f"BREAKWATER_{name}": value for name, value in environment_with_prefix("BREAKWATER_").items()},
         **{f"PYICEBERG_{name}": value for name, value in environment_with_prefix("PYICEBERG_").items()},
+        "BREAKWATER_HOME": str(settings().home),
+        "BREAKWATER_CATALOG": settings().catalog,
     }
+    project = settings().ray_project
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
-    folder = None
+    folder = None if address is not None else tempfile.mkdtemp(prefix="bw-ray-")
     try:
-        if address is not None:
-            code_of_tasks = {"working_dir": str(PROJECT_ROOT), "excludes": [".git", ".breakwater", "dashboard"]}
-            ray.init(address=address, runtime_env={"env_vars": passed, **code_of_tasks}, **quiet)
-        else:
-            folder = tempfile.mkdtemp(prefix="bw-ray-")
-            ray.init(
-                num_cpus=workers,
-                include_dashboard=False,
-                object_store_memory=STORE_BYTES,
-                runtime_env={"env_vars": {**passed, "PYTHONPATH": str(PROJECT_ROOT)}},
-                _node_ip_address=LOOPBACK,
-                _temp_dir=folder,
-                **quiet,
-            )
+        try:
+            if address is not None:
+                sent = {"working_dir": str(PROJECT_ROOT), "excludes": list(NOT_SENT)} if project is None else {}
+                there = {} if project is None else {"PYTHONPATH": str(project)}
+                ray.init(address=address, runtime_env={"env_vars": {**passed, **there}, **sent}, **quiet)
+            else:
+                ray.init(
+                    num_cpus=workers,
+                    include_dashboard=False,
+                    object_store_memory=STORE_BYTES,
+                    runtime_env={"env_vars": {**passed, "PYTHONPATH": str(PROJECT_ROOT)}},
+                    _node_ip_address=LOOPBACK,
+                    _temp_dir=folder,
+                    **quiet,
+                )
+        except Exception as error:
+            # Ray raises a plain one when a node does not come up in time.
+            raise UnavailableError(
+                f"Ray {'at ' + address if address else 'on this machine'} is not to be had: {error}",
+                hint="Give the cluster's address (host:port, or ray://host:port), or leave --ray-address out.",
+            ) from error
         yield OnRay(ray)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UnavailableError(
-            f"Ray {'at ' + address if address else 'on this machine'} is not to be had: {error}",
-            hint="Give the cluster's address (host:port, or ray://host:port), or leave --ray-address out.",
-        ) from error
     finally:
         ray.shutdown()
         if folder is not None:
