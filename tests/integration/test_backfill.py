@@ -172,8 +172,9 @@ def test_a_failed_session_is_tried_again_and_reported_when_it_keeps_failing(
 def test_an_error_in_a_task_names_what_went_wrong_and_other_code_is_refused(stored: Path, tmp_path: Path) -> None:
     (one,) = [job(DATES[0], tmp_path)]
     with ray_workers(1, None) as workers:
-        outcomes = dict(workers.results([replace(one, files=("nowhere.dbn",)), replace(one, code="another")]))
-    missing, other = outcomes.values()
+        tasks = [replace(one, files=("nowhere.dbn",)), replace(one, code="another")]
+        outcomes = {ended.code: outcome for ended, outcome in workers.results(tasks)}
+    missing, other = outcomes[one.code], outcomes["another"]
     assert isinstance(missing, InputError) and "nowhere.dbn" in str(missing)
     assert isinstance(other, ConfigError) and "other code" in str(other)
     assert finished(one) is None
