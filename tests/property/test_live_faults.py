@@ -95,7 +95,8 @@ def test_what_was_sent_is_stored_once_or_dead_or_lost_in_a_gap(
         try:
             world.run()
             received, dropped = _counted(world)
-            assert received - before[0] == world.received
+            # Who dies while it takes has not counted everything.
+            assert world.deaths or received - before[0] == world.received
             lost += check(world, dropped - before[1])
         except BaseException as error:
             error.add_note(f"seed {seed}, replays {replays}")
