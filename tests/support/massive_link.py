@@ -8,6 +8,7 @@ the market's.
 from __future__ import annotations
 
 import random
+from bisect import insort
 from collections import deque
 from collections.abc import Sequence
 
@@ -22,6 +23,11 @@ from tests.support.massive_play import Channel, Fault, Ledger, PlayedFrame
 FLIGHT_MS = 15
 AWAY_MS = (20, 900)
 """How long it takes until a client is back, at least and at most."""
+
+ANSWER_MS = (0, 60)
+"""How much later than a subscription begins the vendor says so: records come before that."""
+
+BUSY = 0.6
 
 MS = 1_000_000
 TURN_NS = 5 * MS
@@ -98,13 +104,19 @@ class SimulatedLink:
         for action, params in (("subscribe", desired - asked), ("unsubscribe", asked - desired)):
             if params:
                 request = orjson.dumps({"action": action, "params": ",".join(sorted(params))})
-                self._send(name, channel.control(request))
+                for answer in channel.control(request):
+                    self._send(name, [answer], self._random.randint(*ANSWER_MS) * MS)
         self._asked[name] = set(desired)
 
-    def _send(self, name: str, frames: Sequence[bytes]) -> None:
-        self._flying[name].extend((self._now_ns + FLIGHT_MS * MS, frame) for frame in frames)
+    def _send(self, name: str, frames: Sequence[bytes], later_ns: int = 0) -> None:
+        for frame in frames:
+            due_ns = self._now_ns + FLIGHT_MS * MS + later_ns
+            insort(self._flying[name], (due_ns, frame), key=lambda flying: flying[0])
 
     def _land(self, name: str) -> None:
+        # A reader that is busy finds several frames at once.
+        if self._random.random() < BUSY:
+            return
         landed = []
         while self._flying[name] and self._flying[name][0][0] <= self._now_ns:
             landed.append(Frame(name, self._flying[name].popleft()[1], self._now_ns + OURS_NS))  # type: ignore[arg-type]
