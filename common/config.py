@@ -145,8 +145,8 @@ class EngineConfig(BaseModel):
     OPTION_MULTIPLIER: int = _key(100, "shares", "plan 5.3", "Shares (or contracts) behind one option contract.", gt=0)
     HVL_RANGE: float = _key(5.0, "USD (SPY)", "decisions.md", "The gamma flip is searched this far around spot.", gt=0)
     HVL_STEP: float = _key(0.25, "USD (SPY)", "decisions.md", "Distance of the spots at which gamma is repriced.", gt=0)
-    HVL_INTERVAL_S: float = _key(
-        5.0, "s", "decisions.md", "Gamma flip and open-interest walls are found anew this often.", gt=0
+    REFRESH_INTERVAL_S: float = _key(
+        5.0, "s", "decisions.md", "Gamma flip, open-interest walls and value area are found anew this often.", gt=0
     )
     FUEL_CONFIDENCE_CONTRACTS: int = _key(
         500, "option contracts", "decisions.md", "Signed volume near a level within W_g that makes fuel sure.", gt=0
@@ -265,7 +265,7 @@ class EngineConfig(BaseModel):
             "W_wall",
             "WEAK_WINDOW_S",
             "WEAK_MIN_HISTORY_S",
-            "HVL_INTERVAL_S",
+            "REFRESH_INTERVAL_S",
         ):
             window_ns = round(getattr(self, name) * NS_PER_S)
             if window_ns % self.snap_interval_ns:

@@ -253,7 +253,7 @@ def refresh(op: OptionArrays, p: Parameters, snap_ns: int, spot: float) -> None:
         s.below = below
         s.upto = upto
         _find_walls(op, p, below, upto)
-    if bucket % p.hvl_snaps == 0 and s.contract_count > 0:
+    if bucket % p.refresh_snaps == 0 and s.contract_count > 0:
         s.hvl = gamma_flip(op, p, snap_ns, spot)
         _find_interest(op, p, snap_ns, spot)
 

@@ -45,7 +45,7 @@ SCALARS = np.dtype(
         ("val", np.int64),
         ("overnight_complete", np.int64),  # 1 at snaps from the RTH open on
         ("opening_complete", np.int64),  # 1 at snaps from the end of the opening range on
-        ("area_period", np.int64),  # period of hvl_snaps in which the value area was last looked at; -1 not yet
+        ("area_period", np.int64),  # period of refresh_snaps in which the value area was last looked at; -1 not yet
         ("area_volume", np.int64),  # volume the value area was found for
         ("profile_volume", np.int64),  # contracts in the volume profile
         ("profile_high", np.int64),  # its extremes
@@ -320,7 +320,7 @@ def _find_value_area(lm: LandmarkArrays, share: float) -> None:
 def refresh(lm: LandmarkArrays, p: Any, bucket: int) -> None:
     """At each snap (number ``bucket`` of the grid), before the levels are listed.
 
-    The value area is found anew in the first snap of every ``hvl_snaps``, and when the POC has left it.
+    The value area is found anew in the first snap of every ``refresh_snaps``, and when the POC has left it.
     """
     s = lm.scalars[0]
     if s.rth_open_ns > 0:
@@ -328,7 +328,7 @@ def refresh(lm: LandmarkArrays, p: Any, bucket: int) -> None:
         s.opening_complete = 1 if bucket * p.snap_ns >= s.rth_open_ns + p.opening_range_ns else 0
     if s.profile_volume == s.area_volume:
         return
-    period = bucket // p.hvl_snaps
+    period = bucket // p.refresh_snaps
     if period != s.area_period or s.poc > s.vah or s.poc < s.val:
         s.area_period = period
         s.area_volume = s.profile_volume

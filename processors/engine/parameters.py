@@ -68,7 +68,10 @@ PARAMETERS = np.dtype(
         ("option_multiplier", np.int64),
         ("hvl_range", np.float64),
         ("hvl_step", np.float64),
-        ("hvl_snaps", np.int64),  # gamma flip and open-interest walls are found anew every so many snaps
+        (
+            "refresh_snaps",
+            np.int64,
+        ),  # gamma flip, open-interest walls and value area are found anew every so many snaps
         ("fuel_confidence_contracts", np.int64),
         ("outcome_move", np.float64),
         ("normalise", np.int64),
@@ -140,7 +143,7 @@ def parameters(config: EngineConfig) -> NDArray[np.void]:
         "option_multiplier": config.OPTION_MULTIPLIER,
         "hvl_range": config.HVL_RANGE,
         "hvl_step": config.HVL_STEP,
-        "hvl_snaps": config.snaps_of(config.HVL_INTERVAL_S),
+        "refresh_snaps": config.snaps_of(config.REFRESH_INTERVAL_S),
         "fuel_confidence_contracts": config.FUEL_CONFIDENCE_CONTRACTS,
         "outcome_move": config.OUTCOME_MOVE,
         "normalise": int(config.NORMALISE),

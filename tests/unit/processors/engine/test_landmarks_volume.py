@@ -100,7 +100,7 @@ def test_the_value_area_crosses_prices_without_trades() -> None:
 
 
 def test_the_value_area_is_found_anew_in_every_period_in_which_something_traded() -> None:
-    lm, snaps = session(), int(P["hvl_snaps"])
+    lm, snaps = session(), int(P["refresh_snaps"])
     add_es_trade(lm, P, at(20250603, 3), 24000, 10)
     refresh(lm, P, 7 * snaps + 3)
     add_es_trade(lm, P, at(20250603, 3), 24001, 9)
@@ -111,7 +111,7 @@ def test_the_value_area_is_found_anew_in_every_period_in_which_something_traded(
 
 
 def test_a_poc_outside_moves_the_value_area_at_once() -> None:
-    lm, snaps = session(), int(P["hvl_snaps"])
+    lm, snaps = session(), int(P["refresh_snaps"])
     add_es_trade(lm, P, at(20250603, 3), 24000, 10)
     refresh(lm, P, 7 * snaps)
     add_es_trade(lm, P, at(20250603, 3), 24005, 100)
