@@ -77,6 +77,7 @@ def _open_episode(s: Scalars, outcomes: NDArray[np.void], slot: int, price: floa
     awaited.kind = s.level_kind[slot]
     awaited.key = s.level_key[slot]
     awaited.number = s.episode_count[slot]
+    awaited.touches = s.episode_count[slot] - s.episode_base[slot] - 1
     awaited.direction = s.level_direction[slot]
     awaited.price = price
     awaited.spot = spot
@@ -91,6 +92,7 @@ def _write(awaited: Any, row: Any, snap_ns: int) -> None:
     row.kind = awaited.kind
     row.key = awaited.key
     row.number = awaited.number
+    row.touches = awaited.touches
     row.direction = awaited.direction
     row.price = awaited.price
     row.spot = awaited.spot

@@ -67,21 +67,47 @@ def _chain(kind: int, key: int) -> int:
 
 @kernel
 def forget_levels(s: Scalars) -> None:
-    """Forget every level: a session begins."""
+    """Forget every level and its episodes: a session begins."""
     s.level_count = 0
+    s.forgotten_episodes = 0
+    s.episode_open_ns[:] = 0
+    s.episode_count[:] = 0
+    s.episode_base[:] = 0
     s.level_head[:] = 0
 
 
 @kernel
-def _free_slot(s: Scalars) -> int:
-    """A slot that no level has, else that of the level not seen for longest (of equals the first): it is forgotten."""
+def _least_missed(s: Scalars, before_ns: int) -> int:
+    """The slot to take from its level: of those not seen since ``before_ns`` one without episodes, whose numbers nobody
+    needs, before one with; of equals the one not seen for longest, then the first.
+    """
+    oldest = 0
+    touched = -1
+    untouched = -1
+    for n in range(LEVELS):
+        seen_ns = s.level_seen_ns[n]
+        if seen_ns < s.level_seen_ns[oldest]:
+            oldest = n
+        if seen_ns >= before_ns:
+            continue
+        if s.episode_count[n] > s.episode_base[n]:
+            if touched < 0 or seen_ns < s.level_seen_ns[touched]:
+                touched = n
+        elif untouched < 0 or seen_ns < s.level_seen_ns[untouched]:
+            untouched = n
+    if untouched >= 0:
+        return untouched
+    return touched if touched >= 0 else oldest
+
+
+@kernel
+def _free_slot(s: Scalars, before_ns: int) -> int:
+    """A slot that no level has, else that of a level which is then forgotten; episodes are never numbered twice."""
     if s.level_count < LEVELS:
         s.level_count += 1
         return int(s.level_count - 1)
-    slot = 0
-    for n in range(1, LEVELS):
-        if s.level_seen_ns[n] < s.level_seen_ns[slot]:
-            slot = n
+    slot = _least_missed(s, before_ns)
+    s.forgotten_episodes = max(s.forgotten_episodes, s.episode_count[slot])
     chain = _chain(s.level_kind[slot], s.level_key[slot])
     if s.level_head[chain] == slot + 1:
         s.level_head[chain] = s.level_next[slot]
@@ -94,8 +120,12 @@ def _free_slot(s: Scalars) -> int:
 
 
 @kernel
-def level_slot(s: Scalars, kind: int, key: int) -> int:
-    """The slot of a level's memory. A level that had none gets one, with ``level_seen_ns`` 0 until it is moved."""
+def level_slot(s: Scalars, kind: int, key: int, before_ns: int) -> int:
+    """The slot of a level's memory. A level that had none gets one, with ``level_seen_ns`` 0 until it is moved; when
+    all are taken, that of a level not seen since ``before_ns``, if there is one.
+
+    Whoever gets a forgotten level's slot, or comes back, numbers its episodes from the greatest forgotten number on.
+    """
     chain = _chain(kind, key)
     link = s.level_head[chain]
     while link > 0:
@@ -103,14 +133,15 @@ def level_slot(s: Scalars, kind: int, key: int) -> int:
         if s.level_kind[slot] == kind and s.level_key[slot] == key:
             return int(slot)
         link = s.level_next[slot]
-    slot = _free_slot(s)
+    slot = _free_slot(s, before_ns)
     s.level_next[slot] = s.level_head[chain]
     s.level_head[chain] = slot + 1
     s.level_kind[slot] = kind
     s.level_key[slot] = key
     s.level_seen_ns[slot] = 0
     s.episode_open_ns[slot] = 0
-    s.episode_count[slot] = 0
+    s.episode_count[slot] = s.forgotten_episodes
+    s.episode_base[slot] = s.forgotten_episodes
     return int(slot)
 
 

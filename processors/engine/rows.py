@@ -193,7 +193,7 @@ def to_outcomes(rows: NDArray[np.void], underlying: str, spacing: float, config_
         "ts_touch_ns": Column(np.ascontiguousarray(rows["touch_ns"])),
         "config_hash": repeated_string(config_hash, len(rows)),
         "session_date": _numbers(rows["session_date"].astype(np.int32), True),
-        "episode_touches": _numbers(rows["number"].astype(np.int32) - 1, True),
+        "episode_touches": _numbers(rows["touches"].astype(np.int32), True),
         "ts_passage_ns": Column(np.ascontiguousarray(rows["passage_ns"]), rows["passage_ns"] > 0),
         "spot_at_touch": _numbers(rows["spot"], True),
         "ts_event_ns": Column(np.ascontiguousarray(rows["ts_event_ns"])),

@@ -50,8 +50,6 @@ def begin_session(st: Arrays, session: int, sessions: SessionTable) -> None:
     s.delta = 0
     forget_levels(s)
     s.outcome_count = 0
-    s.episode_open_ns[:] = 0
-    s.episode_count[:] = 0
     s.instrument_fixed = 0
     restart_scales(s)
     landmarks.begin_session(st.landmarks, sessions[3][session], sessions[4][session])

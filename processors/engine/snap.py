@@ -227,7 +227,7 @@ def _write_row(
     row.episode_touches = -1
     if s.episode_open_ns[slot] != 0:
         row.episode = s.episode_count[slot]
-        row.episode_touches = s.episode_count[slot] - 1
+        row.episode_touches = s.episode_count[slot] - s.episode_base[slot] - 1
     bits = m.bits if visible else m.bits | ZONE_NOT_VISIBLE
     row.validity_bits = bits
     row.actionable = (bits & BLOCKING) == 0
@@ -264,7 +264,7 @@ def emit_snap(st: Arrays, p: Parameters, snap_ns: int, out: Outputs, scratch: Sc
     near = scratch.near
     count = list_levels(st.landmarks, st.options, p, s.hotzones, s.hotzone_count, m.spot, s.ratio, near)
     for level in range(count):
-        slot = level_slot(s, near.kinds[level], near.keys[level])
+        slot = level_slot(s, near.kinds[level], near.keys[level], snap_ns - p.snap_ns)
         scratch.slots[level] = slot
         if goes_on(s, p, slot, m.spot, snap_ns):
             near.prices[level] = s.episode_price[slot]

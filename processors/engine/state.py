@@ -42,7 +42,7 @@ from processors.engine.shapes import (
 from processors.engine.sweeps import SWEEPS_OF
 from processors.engine.window import WindowedSums
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 _FLOW_CAPACITY = 4096
 _TAPE_CAPACITY = 1024
@@ -84,6 +84,7 @@ SCALARS = np.dtype(
         ("skipped", np.int64),  # records that could not be used (prices off the tick grid)
         ("level_count", np.int64),
         ("hotzone_count", np.int64),
+        ("forgotten_episodes", np.int64),  # greatest episode number of a level that lost its slot in this session
         ("outcome_count", np.int64),  # episodes whose outcome is not known yet
         ("spy_ts_ns", np.int64),  # effective time of the underlying's last quote; 0 before the first
         ("spy_bid_e4", np.int64),
@@ -113,7 +114,8 @@ SCALARS = np.dtype(
         ("level_head", np.int64, (LEVELS,)),  # first slot of each hash chain plus one; 0 for an empty chain
         ("level_next", np.int64, (LEVELS,)),  # next slot of the chain plus one; 0 at its end
         ("episode_open_ns", np.int64, (LEVELS,)),  # first touch of the running episode; 0 outside
-        ("episode_count", np.int64, (LEVELS,)),  # episodes of the session so far
+        ("episode_count", np.int64, (LEVELS,)),  # number of the newest episode; episode_base before the first
+        ("episode_base", np.int64, (LEVELS,)),  # greatest number forgotten when the level got its slot
         ("episode_price", np.float64, (LEVELS,)),  # price that the running episode keeps
         ("hotzones", np.int64, (HOTZONES,)),  # prices set by hand, 0.0001 USD, ascending
         ("day_volume", np.float64, (DAY_PARTS,)),  # usual volume per W_t in each half hour; 0 unknown
@@ -129,6 +131,7 @@ OUTCOME = np.dtype(
         ("kind", np.int64),
         ("key", np.int64),
         ("number", np.int64),  # of the level's episode in the session
+        ("touches", np.int64),  # earlier episodes of the level that are remembered
         ("direction", np.int64),
         ("price", np.float64),
         ("spot", np.float64),  # at the touch

@@ -11,6 +11,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processors.engine.episodes import touch_level
 from processors.engine.levels import (
     CALL_WALL,
     RESISTANCE,
@@ -25,7 +26,7 @@ from processors.engine.levels import (
     to_e4,
 )
 from processors.engine.shapes import LEVELS
-from processors.engine.state import SCALARS
+from processors.engine.state import OUTCOME, SCALARS
 from tests.support.universe import parameters_of
 
 P = parameters_of()
@@ -38,13 +39,24 @@ def memory() -> Any:
     """The state's record, of which these functions use what remembers levels."""
     out: Any = np.zeros(1, SCALARS).view(np.recarray)[0]
     out.ratio = 10.0
+    out.trading = 1
     return out
 
 
 def see(m: Any, snap: int, kind: int, key: int, price: float = 600.0, spot: float = 600.0) -> int:
-    slot = level_slot(m, kind, key)
-    move_level(m, P, slot, price, spot, TOUCH, FIRST_NS + snap * SNAP_NS)
+    now_ns = FIRST_NS + snap * SNAP_NS
+    slot = level_slot(m, kind, key, now_ns - SNAP_NS)
+    move_level(m, P, slot, price, spot, TOUCH, now_ns)
     return slot
+
+
+def touch(m: Any, snap: int, kind: int, key: int) -> tuple[int, int]:
+    """An episode of the level: its number, and how many touches came before it."""
+    slot = see(m, snap, kind, key)
+    m.outcome_count = 0
+    outcomes = np.zeros(1, OUTCOME)
+    touch_level(m, outcomes, slot, 600.0, 600.0, TOUCH, FIRST_NS + snap * SNAP_NS)
+    return int(outcomes[0]["number"]), int(outcomes[0]["touches"])
 
 
 def test_a_price_counts_in_ten_thousandths_to_the_nearest() -> None:
@@ -61,7 +73,7 @@ def test_a_level_keeps_its_slot_and_levels_never_share_one() -> None:
 
 def test_a_new_level_is_unseen_until_it_is_moved() -> None:
     m = memory()
-    slot = level_slot(m, VWAP, 0)
+    slot = level_slot(m, VWAP, 0, 0)
     assert m.level_seen_ns[slot] == 0
     move_level(m, P, slot, 600.0, 600.0, TOUCH, 5 * SNAP_NS)
     assert m.level_seen_ns[slot] == 5 * SNAP_NS
@@ -72,7 +84,7 @@ def test_a_session_begins_without_levels() -> None:
     for key in range(LEVELS):
         see(m, 1, ROUND, key)
     forget_levels(m)
-    slot = level_slot(m, ROUND, 77)
+    slot = level_slot(m, ROUND, 77, 0)
     assert (slot, m.level_seen_ns[slot], int(m.level_count)) == (0, 0, 1)
 
 
@@ -97,6 +109,29 @@ def test_many_more_levels_than_slots_never_cost_one_of_the_current_snap() -> Non
         slots = [see(m, snap, *level) for level in levels]
         assert len(set(slots)) == len(levels)
         assert [(int(m.level_kind[slot]), int(m.level_key[slot])) for slot in slots] == levels
+
+
+def test_a_touched_level_keeps_its_slot_while_others_that_are_away_have_one() -> None:
+    m = memory()
+    assert touch(m, 1, ROUND, 600) == (1, 0)
+    for key in range(1, 3 * LEVELS):
+        see(m, 1 + key, STRIKE, key)
+    assert touch(m, 4 * LEVELS, ROUND, 600) == (2, 1)
+
+
+def test_episodes_of_more_levels_than_slots_are_never_numbered_twice() -> None:
+    m = memory()
+    told: set[tuple[int, int]] = set()
+    snap = 0
+    for again in range(3):
+        for key in range(LEVELS + 100):
+            snap += 2
+            number, touches = touch(m, snap, ROUND, key)
+            assert (key, number) not in told
+            assert 0 <= touches <= again
+            told.add((key, number))
+    forget_levels(m)
+    assert touch(m, snap + 2, ROUND, 1) == (1, 0), "a session begins with the first"
 
 
 @settings(max_examples=30)
