@@ -45,8 +45,13 @@ class Output:
 
 
 def _ours(given: Any, batch: Batch, state: State) -> Any:
-    """The option records, those on another underlying marked."""
-    return given._replace(ok=given.ok & market_inputs.text_is(batch.columns["underlying"], state.underlying))
+    """The option records, those on another underlying or of another root marked: a contract is known by its date,
+    strike and right alone. Where levels are ES prices (RATIO_FIXED), the options are ES's.
+    """
+    underlying = _ASSET if state.config.RATIO_FIXED else state.underlying
+    ours = market_inputs.text_is(batch.columns["underlying"], underlying)
+    ours &= option_inputs.of_root(batch.columns["option_symbol"], underlying)
+    return given._replace(ok=given.ok & ours)
 
 
 _CONVERT: dict[str, Callable[[Batch, State], Any]] = {

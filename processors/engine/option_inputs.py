@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from common import schemas, topics
 from common.columns import Batch, Column
+from common.errors import InvariantError
 from common.jit import kernel
 from common.prices import ABSENT, to_ticks
 from processors.engine.blackscholes import GREATEST_SIGMA, LEAST_SIGMA
@@ -180,6 +181,45 @@ _SYMBOL_TAIL = 15
 
 
 @kernel
+def _ends_as_occ(text: NDArray[np.uint8], start: int) -> bool:
+    """Whether the characters from ``start`` on are YYMMDD, C or P, and eight digits."""
+    right = text[start + 6]
+    dated = _number(text, start, start + 6) >= 0
+    return dated and (right == ord("C") or right == ord("P")) and _number(text, start + 7, start + _SYMBOL_TAIL) >= 0
+
+
+@kernel
+def _find_root(text: NDArray[np.uint8], offsets: Integers, root: NDArray[np.uint8], found: Flags) -> None:
+    for n in range(len(found)):
+        start = offsets[n]
+        stop = offsets[n + 1] - _SYMBOL_TAIL
+        found[n] = True
+        if stop < start or not _ends_as_occ(text, stop):
+            continue
+        if stop - start >= 2 and text[start] == ord("O") and text[start + 1] == ord(":"):
+            start += 2
+        while stop > start and text[stop - 1] == ord(" "):
+            stop -= 1
+        found[n] = stop - start == len(root)
+        for k in range(len(root)):
+            if found[n] and text[start + k] != root[k]:
+                found[n] = False
+
+
+def of_root(symbols: Column, root: str) -> Flags:
+    """Which options have this root: SPY's are not SPY1's (adjusted), nor those of an index with the same strikes.
+
+    A symbol that is not OCC's (with or without ``O:``, padded with spaces or not) names no root, and passes.
+    """
+    if symbols.offsets is None:
+        raise InvariantError("option_symbol is not a string column")
+    found = np.zeros(len(symbols), np.bool_)
+    text = np.ascontiguousarray(symbols.values).view(np.uint8)
+    _find_root(text, np.ascontiguousarray(symbols.offsets), np.frombuffer(root.encode(), np.uint8).copy(), found)
+    return found
+
+
+@kernel
 def _read_symbols(
     text: NDArray[np.uint8],
     offsets: Integers,
@@ -196,14 +236,12 @@ def _read_symbols(
         start = end - _SYMBOL_TAIL
         if start < offsets[n]:
             continue
-        date = _number(text, start, start + 6)
-        right = text[start + 6]
-        strike = _number(text, start + 7, end)
-        if date < 0 or strike < 0 or (right != ord("C") and right != ord("P")):
+        if not _ends_as_occ(text, start):
             continue
+        date = _number(text, start, start + 6)
         exp_days[n] = _days_of(2000 + date // 10_000, date // 100 % 100, date % 100)
-        strike_milli[n] = strike
-        is_put[n] = 1 if right == ord("P") else 0
+        strike_milli[n] = _number(text, start + 7, end)
+        is_put[n] = 1 if text[start + 6] == ord("P") else 0
 
 
 def _named_contract(batch: Batch, closes: Closes) -> _Contract:

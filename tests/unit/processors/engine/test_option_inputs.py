@@ -19,6 +19,7 @@ from processors.engine.option_inputs import (
     NO_OPTION_TRADES,
     expiry_ns_of,
     greeks,
+    of_root,
     option_quotes,
     option_trades,
 )
@@ -139,3 +140,25 @@ def test_the_empty_inputs_have_the_types_of_full_ones() -> None:
     )
     for none, some in zip((NO_OPTION_QUOTES, NO_OPTION_TRADES, NO_GREEKS), full, strict=True):
         assert [(a.dtype, a.ndim, len(a)) for a in none] == [(b.dtype, b.ndim, 0) for b in some]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "ours"),
+    [
+        ("O:SPY250603C00600000", True),
+        ("SPY250603C00600000", True),
+        ("SPY   250603C00600000", True),
+        ("O:SPY1250603C00600000", False),
+        ("O:SPYW250603C00600000", False),
+        ("O:SP250603C00600000", False),
+        ("O:SPXW250603C00600000", False),
+        ("O:250603C00600000", False),
+        ("250603C00600000", False),
+        ("ESM5 C6000", True),
+        ("", True),
+    ],
+)
+def test_a_contract_of_another_root_is_not_one_of_the_underlying_s(symbol: str, ours: bool) -> None:
+    """Contracts are known by date, strike and right, so another root's would move SPY's fuel (core FuelEngine)."""
+    column = one(topics.OPTIONS_TRADES, option_symbol=symbol).columns["option_symbol"]
+    assert of_root(column, "SPY").tolist() == [ours]
