@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.config import EngineConfig, load_config, make_config
+from common.config import PROFILES, EngineConfig, load_config, make_config
 from common.errors import ConfigError
 
 CORE_MD = {
@@ -27,6 +27,33 @@ CORE_MD = {
 def test_every_key_of_core_md_has_its_default() -> None:
     values = EngineConfig().model_dump()
     assert {key: values[key] for key in CORE_MD} == CORE_MD
+
+
+COMMON_INTERFACES = {
+    "W_b": 240.0, "W_t": 60.0, "W_g": 60.0, "W_v": 3.0, "W_wall": 300.0, "MONITOR_BAND": 0.25, "TOUCH_BAND": 0.10,
+    "CONFLUENCE_BAND": 0.20, "BARRIER_ZONE_TICKS": 8, "R_vac": 0.3, "R_wall": 1.5, "F_thresh": 100, "TAPE_BAND": 0.50,
+    "SWEEP_MIN_NOTIONAL": 500_000.0, "SWEEP_MAX_GAP_MS": 100, "SWEEP_MIN_VENUES": 1, "w_L": 0.45, "w_H": 0.35,
+    "w_T": 0.20, "BREAK_SCORE_THRESHOLD": 80.0, "REJECT_SCORE_THRESHOLD": 20.0, "TRIGGER_HOLD_TIME": 3.0,
+    "FEASIBILITY_LOGIT_STEP": 1.0, "FEASIBILITY_LOGIT_CAP": 2.5, "tau_score": 2.0, "tau_velocity": 1.5,
+    "tau_delta_liq": 3.0, "tau_dealer_gamma": 5.0, "SNAP_INTERVAL_MS": 250,
+}  # fmt: skip
+"""The numbers of common-interfaces.md, "Configuration", which are those of ES levels in points."""
+
+
+def test_the_es_profile_has_the_numbers_of_common_interfaces_md() -> None:
+    values = make_config(PROFILES["es"]).model_dump()
+    assert {key: values[key] for key in COMMON_INTERFACES} == COMMON_INTERFACES
+    assert (values["RATIO_FIXED"], values["RATIO_DEFAULT"]) == (True, 1.0), "a level of ES is a price of ES"
+
+
+def test_the_desk_profile_changes_what_is_normalised_and_smoothed_and_nothing_else() -> None:
+    """DESIGN 4.11."""
+    values, usual = make_config(PROFILES["desk"]).model_dump(), EngineConfig().model_dump()
+    assert {key: value for key, value in values.items() if value != usual[key]} == {
+        "NORMALISE": True,
+        "SMOOTHING": "HYBRID",
+    }
+    assert make_config(PROFILES["spy"]) == EngineConfig()
 
 
 def test_every_key_has_a_unit_a_source_and_a_meaning() -> None:

@@ -188,3 +188,14 @@ def test_order_flow_imbalance_follows_cont_kukanov_and_stoikov(market: Market) -
     row = market.last(4.5, LEVEL)
     assert row["ofi"] == 20 + 5 + 45
     assert row["queue_imbalance"] == pytest.approx((70 - 60) / 130)
+
+
+def test_multi_level_imbalance_is_the_plain_sum_over_the_ten_levels(market: Market) -> None:
+    bids = with_size(with_size(with_size(BIDS, 6000.0, 70), 5999.5, 60), 5997.75, 147)
+    asks = with_size(with_size(ASKS, 6000.5, 65), 6002.5, 1)
+    market.book(2 * NS, bids, asks)
+    row = market.last(2.5, LEVEL)
+    assert row["ofi"] == 70 - dict(BIDS)[6000.0]
+    more_bid = sum(size for _, size in bids) - sum(size for _, size in BIDS)
+    more_asked = sum(size for _, size in asks) - sum(size for _, size in ASKS)
+    assert row["ofi_multi_level"] == more_bid - more_asked != row["ofi"]
