@@ -28,8 +28,9 @@ def ewma_alpha(dt_ns: int, tau_s: float) -> float:
 
 @kernel
 def ewma(last: float, sample: float, alpha: float) -> float:
-    """The average after ``sample``; a constant input is returned unchanged but for rounding."""
-    return alpha * sample + (1.0 - alpha) * last
+    """The average after ``sample``: between the two however they round, and a constant input unchanged."""
+    average = alpha * sample + (1.0 - alpha) * last
+    return min(max(average, min(last, sample)), max(last, sample))
 
 
 @kernel

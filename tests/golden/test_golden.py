@@ -22,6 +22,7 @@ from tests.support.market import to_rows
 
 ELSEWHERE = {
     "HVL_RANGE": "tests/unit/processors/engine/test_fuel.py",
+    "RATIO_TAU_S": "tests/unit/processors/engine/test_spot.py",
     "REJECT_EXIT_THRESHOLD": "tests/unit/processors/engine/test_signals_configuration.py",
     "CONTESTED_LOW": "tests/unit/processors/engine/test_signals_configuration.py",
     "LATENESS_FUTURES_S": "tests/unit/producers/test_sequencer.py",

@@ -160,7 +160,7 @@ def test_rows_are_counted_by_reading_the_table() -> None:
     assert read.snapshot_id(TABLE) is not None
     assert read.snapshot_id("gold.levels_signals") is None
     assert read.committed_offsets(TABLE) == {(TOPIC, 0): 10}
-    assert read.scan_signals().num_rows == 0
+    assert list(read.signals()) == []
 
 
 def test_rows_wider_than_the_terminal_are_written_downwards(monkeypatch: pytest.MonkeyPatch) -> None:

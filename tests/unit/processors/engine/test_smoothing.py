@@ -80,6 +80,12 @@ def test_the_order_of_operations_is_alpha_x_plus_the_rest() -> None:
     assert ewma(1.1, 2.3, 0.3) == 0.3 * 2.3 + (1.0 - 0.3) * 1.1
 
 
+def test_an_average_never_leaves_what_it_is_of() -> None:
+    alphas = np.linspace(0.0, 1.0, 1_001)
+    assert all(ewma(value, value, alpha) == value for value in (0.1, 40.0, 60.0, 100.0) for alpha in alphas)
+    assert max(ewma(99.99999999999999, 100.0, alpha) for alpha in alphas) == 100.0
+
+
 def test_a_ratio_is_capped() -> None:
     assert capped_ratio(30.0, 2.0, 10.0) == 10.0
     assert capped_ratio(3.0, 2.0, 10.0) == 1.5
