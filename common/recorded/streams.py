@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.columns import Batch
+from common.topics import KEPT
 
 END_NS = 2**63 - 1
-"""Watermark of the last piece: nothing follows."""
+"""Watermark of the last piece: nothing follows that moves time."""
 
 
 class Piece(NamedTuple):
@@ -38,7 +39,8 @@ class Recorded:
     """The next records of one input.
 
     ``topic`` is named without the namespace; ``offsets``: int64[batch.length], ascending over all pieces of the topic.
-    ``watermark_ns``: no record of any input that comes later has a smaller effective time; END_NS with the last piece.
+    ``watermark_ns``: no record of any input that comes later has a smaller effective time; END_NS from the last piece on
+    that moves time.
     """
 
     topic: str
@@ -52,6 +54,8 @@ def interleave(inputs: Mapping[str, Iterator[Piece]]) -> Iterator[Recorded]:
 
     One piece of each input is held, and a merge that is given the watermarks holds no more than one of each besides.
     Empty pieces are passed over. The inputs are closed at the end, also when the caller stops early.
+
+    The stream ends with its market data: what people ask for later (`common.topics.KEPT`) moves no time.
     """
     with ExitStack() as stack:
         for pieces in inputs.values():
@@ -60,6 +64,7 @@ def interleave(inputs: Mapping[str, Iterator[Piece]]) -> Iterator[Recorded]:
                 stack.enter_context(closing(closable))
         heads = {topic: piece for topic in inputs if (piece := _next(inputs[topic])) is not None}
         places = {topic: place for place, topic in enumerate(inputs)}
+        newest_ns = 0
         while heads:
             topic = min(heads, key=lambda name: (heads[name].first_ns, places[name]))
             piece = heads.pop(topic)
@@ -67,6 +72,10 @@ def interleave(inputs: Mapping[str, Iterator[Piece]]) -> Iterator[Recorded]:
             if following is not None:
                 heads[topic] = following
             watermark_ns = min((head.first_ns for head in heads.values()), default=END_NS)
+            if topic not in KEPT:
+                newest_ns = max(newest_ns, piece.last_ns)
+            if watermark_ns > newest_ns and heads.keys() <= {*KEPT}:
+                watermark_ns = END_NS
             yield Recorded(topic, piece.batch, piece.offsets, watermark_ns)
 
 

@@ -114,7 +114,8 @@ def judge(stream: Iterable[Recorded], config: EngineConfig, end_ns: int | None =
     for piece in stream:
         if piece.batch.length:
             merger.push(piece.topic, piece.batch, piece.offsets)
-            last_ns = max(last_ns, int(piece.batch["ts_effective_ns"][-1]))
+            if piece.topic not in topics.KEPT:
+                last_ns = max(last_ns, int(piece.batch["ts_effective_ns"][-1]))
         promise_ns = piece.watermark_ns
         if promise_ns == END_NS:
             promise_ns = -(-last_ns // interval_ns) * interval_ns + 1 if end_ns is None else end_ns

@@ -83,6 +83,14 @@ def test_a_later_range_has_the_levels_of_the_whole_from_tables_topics_and_both(
     assert features(Stored(reader, lake), LAST).equals(expected)
 
 
+def test_what_is_asked_for_after_the_market_s_end_adds_nothing_to_a_replay(home: object) -> None:
+    tables = store_sessions(DATES[:1], seconds=20)
+    before = features(Stored(None, LakeReader("", 0)), ALL)
+    for days in (1, 300, 301):
+        ask(tables, "HOTZONE_ADD", SET[0], LAST.until_ns + days * 86_400 * NS_PER_S)
+    assert features(Stored(None, LakeReader("", 0)), ALL).equals(before)
+
+
 def test_requests_that_are_in_no_topic_and_no_table_are_missed(log: tuple[MemoryLog, LogReader]) -> None:
     held, reader = log
     held.truncate(REQUESTS, 0, 3)
