@@ -63,7 +63,7 @@ def run_attribute(target: str, program: str, arguments: Sequence[str]) -> None:
         single = typer.Typer(add_completion=False)
         single.command()(found)
         found = single
-    typer.main.get_command(found).main(list(arguments), prog_name=program)
+    typer.main.get_command(found).main(list(arguments), prog_name=program, help_option_names=["-h", "--help"])
 
 
 def run_module(module: str, arguments: Sequence[str]) -> NoReturn:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
 from rich.console import Console
 from rich.table import Table
@@ -52,7 +53,17 @@ def topics(
 
 
 def look(*, every: bool = False) -> list[TopicState]:
-    """The topics of the settings' namespace, or all; sorted by name. Offsets are summed over partitions."""
+    """The topics of the settings' namespace, or all; sorted by name. Offsets are summed over partitions.
+
+    Raises UnavailableError when the broker or the registry does not answer.
+    """
+    try:
+        return _look(every=every)
+    except KafkaException as error:
+        raise kafka.unavailable("list its topics", error) from error
+
+
+def _look(*, every: bool) -> list[TopicState]:
     admin = kafka.admin()
     namespace = settings().namespace
     known = {full_name(name, namespace): name for name in schemas.names()}

@@ -39,8 +39,8 @@ class Recorded:
     """The next records of one input.
 
     ``topic`` is named without the namespace; ``offsets``: int64[batch.length], ascending over all pieces of the topic.
-    ``watermark_ns``: no record of any input that comes later has a smaller effective time; END_NS from the last piece on
-    that moves time.
+    ``watermark_ns``: no record of any input that comes later has a smaller effective time; END_NS from the last piece
+    on that moves time.
     """
 
     topic: str

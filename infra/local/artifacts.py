@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from common.errors import InvariantError, UnavailableError
+from common.errors import ConfigError, InvariantError, UnavailableError
 from infra.local.progress import Reporter
 
 LOCK_FILE = Path(__file__).with_name("artifacts.lock.json")
@@ -108,9 +108,15 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock file: one process at a time runs the block."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    """Hold the lock file: one process at a time runs the block. Raises ConfigError where it cannot be made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        raise ConfigError(
+            f"{path.parent} cannot be written to: {error.strerror}", hint="Give another folder with --home."
+        ) from None
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -8,8 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from common.cli import app, bench, lazy
+from common.cli.topics import look
 from common.errors import ConfigError, UnavailableError
 from common.settings import PROJECT_ROOT
 
@@ -43,6 +45,27 @@ print(sorted({"numpy", "numba", "pyarrow", "confluent_kafka", "pydantic", "faust
         [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_every_command_helps_either_way(
+    flag: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(monkeypatch, "topics", flag) == 0
+    assert "Usage: breakwater topics" in capsys.readouterr().out
+
+
+def test_a_broker_that_does_not_answer_is_told_where_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        def list_topics(self, timeout: float) -> None:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    monkeypatch.setenv("BREAKWATER_KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    monkeypatch.setenv("BREAKWATER_REGISTRY_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr("common.kafka.admin", Silent)
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1 did not list its topics") as told:
+        look()
+    assert told.value.hint
 
 
 @pytest.mark.parametrize("entry", [*app.COMMANDS, *bench.BENCHMARKS], ids=lambda entry: entry.name)
