@@ -23,7 +23,9 @@ PLAIN_INTERVAL_S = 5.0
 """Where no live view can be drawn, one line comes this often."""
 RATE_TAU_S = 2.0
 TIMEOUT_S = 1.0
-BAR_WIDTH = 20
+BAR_WIDTH, NARROW_BAR_WIDTH = 20, 8
+WIDE = 112
+"""Columns of a terminal on which every column of the levels has room; narrower ones do without the distance."""
 
 SIGNAL_STYLES = {"BREAK": "bold red", "REJECT": "bold green", "CONTESTED": "bold yellow"}
 
@@ -163,29 +165,30 @@ class View:
 
     def _levels(self) -> list[RenderableType]:
         if not self._payload:
-            return [Text(" No signal yet.", style="dim")]
+            return [Text(" No signal yet; the first start compiles its kernels for a minute or two.", style="dim")]
         when = dt.datetime.fromtimestamp(self._payload["ts"] / 1000, dt.UTC)
         spot = self._payload["spy"]["spot"]
         head = Text.assemble(" nearest levels ", (f"{when:%Y-%m-%d %H:%M:%S} UTC", "dim"), f"  spot {spot:.2f}")
-        table = Table(box=None, header_style="dim", padding=(0, 2))
-        for heading in ("level", "price", "distance", "side", "break score", "signal", "barrier"):
-            table.add_column(heading, justify="right" if heading in ("price", "distance") else "left")
+        wide = self._console.width >= WIDE
+        table = Table(box=None, header_style="dim", padding=(0, 2 if wide else 1))
+        for heading in ("level", "price", *(("distance",) if wide else ()), "side", "break score", "signal", "barrier"):
+            table.add_column(heading, justify="right" if heading in ("price", "distance") else "left", no_wrap=True)
         for level in self._payload["levels"][:LEVELS_SHOWN]:
             score = level["break_score_smooth"]
             signal = level["signal"]
             table.add_row(
                 level["id"],
                 f"{level['price']:.2f}",
-                f"{level['distance']:.2f}",
+                *((f"{level['distance']:.2f}",) if wide else ()),
                 level["direction"].lower(),
-                _bar(score),
+                _bar(score, BAR_WIDTH if wide else NARROW_BAR_WIDTH),
                 Text(signal, style=SIGNAL_STYLES.get(signal, "dim")),
                 Text(level["barrier"]["state"].lower()),
             )
         return [head, table]
 
 
-def _bar(score: float) -> Text:
-    filled = round(score / 100 * BAR_WIDTH)
+def _bar(score: float, width: int) -> Text:
+    filled = round(score / 100 * width)
     style = "red" if score > 70 else "green" if score < 30 else "yellow"
-    return Text.assemble(("━" * filled, style), ("─" * (BAR_WIDTH - filled), "dim"), f" {score:3.0f}")
+    return Text.assemble(("━" * filled, style), ("─" * (width - filled), "dim"), f" {score:3.0f}")

@@ -21,7 +21,7 @@ from common.errors import ConfigError, InvariantError, UnavailableError
 from common.telemetry import get_logger
 from processors.checkpoint import Checkpoint, code_version
 from processors.engine.marked import Follower
-from processors.engine.order import Merger
+from processors.engine.order import NO_PROMISE_NS, Merger
 from processors.features import metrics
 from processors.features.intake import Bounds, Intake
 from processors.features.publication import Publication, StepRecord, marker_row
@@ -375,4 +375,6 @@ class Worker:
         for name, lag in self._intake.lag_records().items():
             self._numbers.lag(name).set(lag)
         newest_ns = max(self._merger.promises_ns.values())
-        self._numbers.lag_seconds.set(max(0, newest_ns - self._merger.until_ns) / 1e9)
+        # Before the first promise of every input nothing is known to be behind anything.
+        if self._merger.until_ns > NO_PROMISE_NS:
+            self._numbers.lag_seconds.set(max(0, newest_ns - self._merger.until_ns) / 1e9)

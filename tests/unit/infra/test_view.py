@@ -59,6 +59,28 @@ def test_it_shows_stages_and_the_levels_of_the_api(monkeypatch: pytest.MonkeyPat
     assert shown.moved != before
 
 
+def test_eighty_columns_show_every_level_on_one_line_with_its_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    import json
+
+    widest = {
+        **LEVELS_EXAMPLE["levels"][0],
+        "id": "OVERNIGHT_HIGH",
+        "direction": "RESISTANCE",
+        "signal": "CONTESTED",
+        "break_score_smooth": 100.0,
+        "barrier": {**LEVELS_EXAMPLE["levels"][0]["barrier"], "state": "CONSUMPTION"},
+    }
+    answer = json.dumps({**LEVELS_EXAMPLE, "levels": [widest]}).encode()
+    monkeypatch.setattr(view, "get", {"http://api/v1/levels": answer}.get)
+    console = Console(file=io.StringIO(), width=80)
+    shown = view.View(console)
+    shown.look("publishing", {}, "http://api", 0)
+    console.print(shown.render("publishing"))
+    assert isinstance(console.file, io.StringIO)
+    (line,) = [line for line in console.file.getvalue().splitlines() if "OVERNIGHT_HIGH" in line]
+    assert all(word in line for word in ("resistance", " 100", "CONTESTED", "consumption"))
+
+
 def test_a_part_that_does_not_answer_leaves_the_view_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(view, "get", lambda _url: None)
     shown = view.View(Console(file=io.StringIO()))
