@@ -135,10 +135,6 @@ class Intake:
         """True when every topic was read to its end, or as far as the others allow."""
         return len(self._at_end | self._paused) == len(self._names)
 
-    def at_end_of(self, name: str) -> bool:
-        """True when this topic was read to its end."""
-        return name in self._at_end
-
     @property
     def next_offsets(self) -> dict[str, int]:
         """Where reading must start anew: the first record of each input not handed out, and the first heartbeat that

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from common.topics import ALWAYS_AWAITED, REQUESTS
-from processors.engine.order import NO_PROMISE_NS, Merger
-
-UNPROMISED = (REQUESTS,)
-"""Inputs without a source that goes on promising: people ask now and then. Once somebody has, waiting for the next one
-would hold the market up for nothing.
-"""
+from common.topics import ALWAYS_AWAITED
+from processors.engine.order import Merger
 
 
 class Silence:
@@ -45,8 +40,5 @@ class Silence:
             name
             for name, since_s in behind.items()
             if promises_ns[name] <= merger.floor_ns
-            and (
-                (name in UNPROMISED and promises_ns[name] != NO_PROMISE_NS)
-                or now_s - max(since_s, self._heard_s.get(name, self._begun_s)) >= self._timeout_s
-            )
+            and now_s - max(since_s, self._heard_s.get(name, self._begun_s)) >= self._timeout_s
         ]

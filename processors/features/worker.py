@@ -26,7 +26,7 @@ from processors.features import metrics
 from processors.features.intake import Bounds, Intake
 from processors.features.publication import Publication, StepRecord, marker_row
 from processors.features.recovery import first_offsets, last_marker, markers_since, newest_checkpoint
-from processors.features.silence import UNPROMISED, Silence
+from processors.features.silence import Silence
 from processors.features.stepping import Engine, Limits, Step, Stepper
 from processors.features.wire import INPUTS, Wire
 
@@ -264,10 +264,7 @@ class Worker:
     def _put_aside(self) -> bool:
         """Stop waiting for inputs that keep the others waiting; True when there was one."""
         overdue = self._silence.overdue(self._merger, self._intake.files_open, self._monotonic_s())
-        # What a promise says may still be unread, unless everything is read; where nobody promises the records suffice.
-        if not self._intake.caught_up:
-            overdue = [name for name in overdue if name in UNPROMISED and self._intake.at_end_of(name)]
-        if not overdue:
+        if not overdue or not self._intake.caught_up:
             return False
         for name in overdue:
             self._merger.put_aside(name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from common import topics
@@ -12,7 +10,6 @@ from common.topics import FUTURES_MBP10 as BOOKS
 from common.topics import FUTURES_TRADES as TRADES
 from common.topics import REQUESTS
 from common.topics import STOCKS_QUOTES as QUOTES
-from processors.features.intake import Bounds
 from processors.features.worker import Tuning, Worker
 from tests.support.features_harness import Clock, new_log
 from tests.support.features_scene import at, beat, drain, make, rows, snaps, write
@@ -176,50 +173,23 @@ def next_requests(log: MemoryLog) -> list[int]:
 
 
 @pytest.mark.parametrize("asked_at", [2.0, 3.0, 4.3])
-def test_a_request_applies_with_the_next_step_or_at_its_time_and_nobody_waits_for_another(asked_at: float) -> None:
-    """Behind what the worker has reached, at it, or ahead of it (where the worker was behind ES); the clock stands."""
-    log, worker, _ = asked_once()
+def test_a_request_applies_with_the_next_step_or_at_its_time_and_another_is_waited_for_no_longer_than_any_input(
+    asked_at: float,
+) -> None:
+    """Behind what the worker has reached, at it, or ahead of it (where the worker was behind ES)."""
+    log, worker, clock = asked_once()
     write(log, REQUESTS, [asked_at])
     drain(worker)
     write(log, BOOKS, [6.5])
     beat(log, TRADES, 0, 6)
+    drain(worker)
+    clock.now_s += 2.1
     drain(worker)
     assert snaps(log) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     assert next_requests(log)[-1] == 1
     assert rows(log, topics.MARKERS)[-1]["set_aside"] == [REQUESTS]
     taken = next(m for m, offset in zip(rows(log, topics.MARKERS), next_requests(log), strict=True) if offset)
     assert taken["ts_from_ns"] <= max(at(3) + 1, at(asked_at)) < taken["ts_until_ns"]
-
-
-def test_requests_that_a_connected_file_brings_are_waited_for() -> None:
-    log, worker, clock = asked_once()
-    beat(log, REQUESTS, 0, 4, input_id="republished")
-    write(log, BOOKS, [6.5])
-    beat(log, TRADES, 0, 6)
-    drain(worker)
-    clock.now_s = 1e6
-    drain(worker)
-    assert snaps(log) == [1.0, 2.0, 3.0, 4.0]
-    beat(log, REQUESTS, 0, 5, "ENDED", input_id="republished")
-    drain(worker)
-    assert snaps(log) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
-
-
-def test_nobody_who_asks_is_waited_for_however_far_the_others_are_from_their_ends() -> None:
-    log, clock = new_log(), Clock(0.0)
-    for topic in topics.ENGINE_INPUTS:
-        if topic not in (BOOKS, TRADES, REQUESTS):
-            beat(log, topic, 0, 1e6)
-    write(log, BOOKS, [0.5 + n for n in range(40)])
-    beat(log, TRADES, 0, 40)
-    worker = make(log, tuning=replace(TUNING, bounds=Bounds(consume_records=2)), clock=clock)
-    for _ in range(20):
-        worker.poll(0)
-    clock.now_s = 2.1
-    worker.poll(0)
-    worker.poll(0)
-    assert not worker.at_end
-    assert snaps(log)
 
 
 @pytest.mark.parametrize("with_checkpoint", [False, True])
