@@ -15,7 +15,7 @@ from producers.massive.capture import Capture, is_capture
 from producers.sequencer import Reader, StampedStep, sequence
 from producers.stream import times_of
 
-CHUNK_RECORDS = 32768
+CHUNK_RECORDS = 49_152
 
 
 def engine_batches(
