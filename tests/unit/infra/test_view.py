@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import socket
+import threading
 
 import pytest
 from rich.console import Console
@@ -87,6 +89,21 @@ def test_a_part_that_does_not_answer_leaves_the_view_as_it_was(monkeypatch: pyte
     before = shown.moved
     shown.look("publishing", {"sink": "http://sink"}, "http://api", 0)
     assert shown.moved == before
+
+
+def test_an_answer_that_breaks_off_is_none() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(1_000)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+
+        half = threading.Thread(target=answer)
+        half.start()
+        assert view.get(f"http://127.0.0.1:{server.getsockname()[1]}/metrics") is None
+        half.join()
 
 
 def test_what_is_no_terminal_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
