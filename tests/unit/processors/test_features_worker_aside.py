@@ -18,14 +18,20 @@ from tests.support.memory_log import MemoryLog
 TUNING = Tuning(checkpoint_interval_s=1e9, source_timeout_s=2.0)
 
 
-def stalled(quotes_until: float = 1) -> tuple[MemoryLog, Worker, Clock]:
-    """ES is three snaps in; SPY quotes promised no more than ``quotes_until``; time stands still."""
+def three_snaps_in(silent: str) -> tuple[MemoryLog, Clock]:
+    """What ES and all others but the silent input have said by the third snap; time stands still."""
     log, clock = new_log(), Clock(0.0)
     for topic in topics.ENGINE_INPUTS:
-        if topic not in (BOOKS, TRADES, QUOTES):
+        if topic not in (BOOKS, TRADES, silent):
             beat(log, topic, 0, 1e6)
     write(log, BOOKS, [0.5, 3.5])
     beat(log, TRADES, 0, 3)
+    return log, clock
+
+
+def stalled(quotes_until: float = 1) -> tuple[MemoryLog, Worker, Clock]:
+    """ES is three snaps in; SPY quotes promised no more than ``quotes_until``; time stands still."""
+    log, clock = three_snaps_in(QUOTES)
     beat(log, QUOTES, 0, quotes_until)
     worker = make(log, tuning=TUNING, clock=clock)
     drain(worker)
@@ -153,12 +159,7 @@ def test_an_input_that_has_caught_up_is_waited_for_again_and_the_markers_say_so(
 
 def asked_once() -> tuple[MemoryLog, Worker, Clock]:
     """ES is three snaps in; nobody promises for requests, so they are aside, and one has come since."""
-    log, clock = new_log(), Clock(0.0)
-    for topic in topics.ENGINE_INPUTS:
-        if topic not in (BOOKS, TRADES, REQUESTS):
-            beat(log, topic, 0, 1e6)
-    write(log, BOOKS, [0.5, 3.5])
-    beat(log, TRADES, 0, 3)
+    log, clock = three_snaps_in(REQUESTS)
     worker = make(log, tuning=TUNING, clock=clock)
     drain(worker)
     clock.now_s = 2.1
