@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from confluent_kafka import TopicPartition
 
 from common import kafka, topics
-from common.avro import Codec, decode_row
+from common.avro import decode_row
 from common.columns import Batch
 from common.config import EngineConfig
 from common.endpoints import Endpoints, resolve
@@ -28,6 +27,7 @@ from infra.local import stack as local_stack
 from producers.simulator import simulate
 from producers.stream import stamped_batches, topics_of
 from tests.support.stack import environment
+from tests.support.topic_rows import columns_of, messages_of
 
 TOPICS = (FUTURES_MBP10, FUTURES_TRADES)
 COUNTS = {FUTURES_MBP10: 43_717, FUTURES_TRADES: 2_973}
@@ -64,34 +64,17 @@ def start(files: list[Path], namespace: str, *options: str) -> subprocess.Popen[
     )
 
 
-def values(topic: str) -> list[bytes]:
+def values(name: str, namespace: str) -> list[bytes]:
     """The values of all records of the topic, whose offsets have no gaps."""
-    consumer = kafka.consumer()
-    try:
-        end = kafka.end_offsets(topic, 0, client=consumer).end_offset
-        consumer.assign([TopicPartition(topic, 0, 0)])
-        out: list[bytes] = []
-        while len(out) < end:
-            for message in consumer.consume(10_000, 1.0):
-                assert message.error() is None
-                assert message.offset() == len(out)
-                assert message.key() == b"SPY"
-                out.append(message.value() or b"")
-        return out
-    finally:
-        consumer.close()
-
-
-def read(topic: str, namespace: str) -> Batch:
-    with Registry(resolve().registry_url) as registry:
-        decoded = Codec(load(topic)).decode(values(full_name(topic, namespace)), registry.schema)
-    assert not decoded.bad
-    return decoded.batch
+    messages = messages_of(name, namespace)
+    assert [message.offset() for message in messages] == list(range(len(messages)))
+    assert all(message.key() == b"SPY" for message in messages)
+    return [message.value() or b"" for message in messages]
 
 
 def heartbeats(namespace: str) -> list[dict[str, Any]]:
     with Registry(resolve().registry_url) as registry:
-        beats = values(full_name(HEARTBEATS, namespace))
+        beats = values(HEARTBEATS, namespace)
         return [decode_row(load(HEARTBEATS), value, registry.schema) for value in beats]
 
 
@@ -106,7 +89,7 @@ def expected(files: Sequence[Path]) -> dict[str, list[Batch]]:
 def assert_log_is_the_stream(namespace: str, files: Sequence[Path] | None = None) -> None:
     """Each topic holds the stamped stream of the session's files: every field of every record, in order."""
     for topic, batches in expected(files or session_files()).items():
-        there = read(topic, namespace)
+        there = columns_of(topic, values(topic, namespace))
         assert there.length == sum(batch.length for batch in batches)
         position = 0
         for batch in batches:
@@ -138,7 +121,7 @@ def test_the_session_is_in_the_topics_in_order_and_a_second_run_adds_nothing(nam
     second = run(session_files()[::-1], namespace)
     assert second.returncode == 0, second.stderr
     assert "nothing to do" in second.stdout
-    assert {topic: len(values(full_name(topic, namespace))) for topic in TOPICS} == COUNTS
+    assert {topic: len(values(topic, namespace)) for topic in TOPICS} == COUNTS
 
 
 def test_stocks_and_options_are_in_their_topics_with_es_and_a_second_run_adds_nothing(
@@ -171,7 +154,7 @@ def test_a_producer_ended_in_mid_run_goes_on_where_the_log_ends(namespace: str, 
     stdout, _ = process.communicate(timeout=60)
     assert process.returncode == (0 if sign == signal.SIGTERM else -signal.SIGKILL)
     assert ("stopped after" in stdout) == (sign == signal.SIGTERM)
-    assert 0 < len(values(full_name(FUTURES_MBP10, namespace))) < COUNTS[FUTURES_MBP10]
+    assert 0 < len(values(FUTURES_MBP10, namespace)) < COUNTS[FUTURES_MBP10]
     assert not ended_topics(namespace)
 
     again = run(session_files(), namespace)
@@ -212,7 +195,7 @@ def test_a_truncated_file_is_refused_after_what_was_read_is_in_the_log(namespace
     refused = run([cut, trades], namespace)
     assert refused.returncode == 1
     assert "truncated" in refused.stderr and "hint:" in refused.stderr
-    there = len(values(full_name(FUTURES_MBP10, namespace)))
+    there = len(values(FUTURES_MBP10, namespace))
     assert 10_000 < there < COUNTS[FUTURES_MBP10]
     assert not ended_topics(namespace)
 
@@ -227,4 +210,4 @@ def test_an_earlier_session_is_refused_after_a_later_one(namespace: str) -> None
     refused = run([earlier], namespace)
     assert refused.returncode == 1
     assert "already holds events up to 2023-12-25" in refused.stderr
-    assert len(values(full_name(FUTURES_TRADES, namespace))) == COUNTS[FUTURES_TRADES]
+    assert len(values(FUTURES_TRADES, namespace)) == COUNTS[FUTURES_TRADES]
