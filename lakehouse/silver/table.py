@@ -87,7 +87,7 @@ class DerivedTable:
         """Put these rows in the place of all that the hours held, with the bookkeeping; returns the rows written.
 
         Each hour's rows come in pieces, in the order in which they shall stand in its one file. Raises ConflictError
-        when another writer came first; nothing was changed then.
+        when the table has moved on, by another writer or by this very change: reading it again tells.
         """
         table = state.table
         staged: list[DataFile] = []
@@ -105,7 +105,7 @@ class DerivedTable:
         try:
             self._commit(table, staged, replaced, cursors, pending)
         except CommitFailedException as error:
-            _remove(table, staged)
+            # The files stay: a request that was sent twice is refused the second time after it has landed.
             raise ConflictError(f"the table {self.name} has moved on: {error}", hint="Read it again.") from error
         return sum(data_file.record_count for data_file in staged)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Table
 
 from common import iceberg, schemas
@@ -138,6 +139,29 @@ def test_a_packing_whose_answer_is_lost_is_found_or_made_again_never_twice(
     monkeypatch.setattr(compaction, "PAUSE_S", 0.0)
     assert compaction.pack(table(), packing)
     assert offsets() == list(range(5)) and len(table().inspect.files()) == 2
+
+
+def test_a_packing_that_landed_unseen_keeps_its_file_when_its_snapshot_was_let_go(
+    store: IcebergStore, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused after it had landed, its snapshot gone: only that the old files are away tells that it did."""
+    add(store, 0, 4)
+    add(store, 4, 5, hour=1)
+    (packing,) = compaction.plan(table())
+    original = catalog.commit_table
+
+    def sent_twice(*args: Any, **kwargs: Any) -> Any:
+        original(*args, **kwargs)
+        monkeypatch.setattr(catalog, "commit_table", original)
+        add(store, 5, 6, hour=1)
+        current = table()
+        assert expiry.expire(current, expiry.expirable(current, age=timedelta(0), kept=1))
+        raise CommitFailedException("branch main has changed")
+
+    monkeypatch.setattr(catalog, "commit_table", sent_twice)
+    monkeypatch.setattr(compaction, "PAUSE_S", 0.0)
+    assert not compaction.pack(table(), packing)
+    assert offsets() == list(range(6))
 
 
 def test_a_packing_of_files_that_somebody_replaced_is_dropped_with_its_file(store: IcebergStore, home: Path) -> None:

@@ -1,13 +1,19 @@
-"""Computed tables take up columns as the sink's do, and refuse with the same words."""
+"""Computed tables take up columns as the sink's do, refuse with the same words, and keep what may have landed."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
 import pytest
 from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.schema import Schema
 from pyiceberg.types import DoubleType, IntegerType, LongType, NestedField, StringType, TimestamptzType
 
-from common.errors import SchemaError
+from common import iceberg
+from common.errors import ConflictError, SchemaError
 from lakehouse.silver.table import DerivedTable
 
 NAME = "silver.made_up"
@@ -54,3 +60,24 @@ def test_another_change_is_refused_with_what_to_do_and_writes_nothing(
         table(catalog, *fields).load()
     assert caught.value.hint is not None and "computed anew" in caught.value.hint
     assert catalog.load_table(NAME).metadata_location == before
+
+
+def test_a_replacement_that_landed_and_was_refused_the_second_time_is_whole(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a proxy that sends a request again when its answer is lost."""
+    made = table(catalog, SIZE)
+    state, original = made.load(), catalog.commit_table
+
+    def sent_twice(*args: Any, **kwargs: Any) -> Any:
+        original(*args, **kwargs)
+        raise CommitFailedException("branch main has changed")
+
+    monkeypatch.setattr(catalog, "commit_table", sent_twice)
+    one = pa.table(
+        {"ts_event_ns": [7], "ts_event": [datetime.fromtimestamp(0, UTC)], "size": pa.array([5], pa.int32())}
+    )
+    with pytest.raises(ConflictError):
+        made.replace(state, [(0, iter([one]))], {"source": "1"}, ())
+    assert iceberg.scan(NAME, columns=["size"])["size"].to_pylist() == [5]
+    assert made.load().cursors == {"source": "1"}
