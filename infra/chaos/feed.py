@@ -40,7 +40,7 @@ class Feed:
     def __init__(self, registry: Registry, namespace: str, seed: int) -> None:
         self._ids = {topic: registry.register(schemas.load(topic), namespace) for topic in FED}
         self._names = {topic: topics.full_name(topic, namespace) for topic in FED}
-        self._blank = {topic: _blank(topic) for topic in FED}
+        self._blank = {topic: blank(topic) for topic in FED}
         self._random = np.random.default_rng(seed)
         self._producer = kafka.producer()
         self._ended = threading.Event()
@@ -98,7 +98,7 @@ class Feed:
                 time.sleep(EVERY_S)
 
 
-def _blank(topic: str) -> dict[str, Any]:
+def blank(topic: str) -> dict[str, Any]:
     """A record of the topic with nothing in it."""
     kinds: dict[str, Any] = {"string": "", "boolean": False, "double": 0.0, "bytes": b"", "array": []}
     return {
