@@ -58,12 +58,12 @@ def create(
 @app.command("list")
 def list_(home: HomeOption = None) -> None:
     """All training sets."""
-    shown = Table(show_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "from", "to", "label"):
-        shown.add_column(column)
+        shown.add_column(column, overflow="fold")
     for column in ("features", "rows"):
         shown.add_column(column, justify="right")
-    shown.add_column("digest")
+    shown.add_column("digest", no_wrap=True)
     for one in listed():
         shown.add_row(
             one.name,
@@ -105,6 +105,8 @@ def read(
 
 def _show(dataset: Dataset) -> None:
     shown = Table(show_edge=False, show_header=False, box=None)
+    shown.add_column(no_wrap=True)
+    shown.add_column(overflow="fold")
     shown.add_row("name", dataset.name)
     shown.add_row("time", f"{_time(dataset.from_ns)} to {_time(dataset.until_ns)}")
     shown.add_row("features", ", ".join(dataset.features))
@@ -116,7 +118,7 @@ def _show(dataset: Dataset) -> None:
         shown.add_row(table, f"snapshot {snapshot_id}, tag {dataset.tag}")
     shown.add_row("created", dataset.created)
     shown.add_row("digest", dataset.digest)
-    Console().print(shown, soft_wrap=True, highlight=False)
+    Console().print(shown, highlight=False)
 
 
 def _time(ts_ns: int) -> str:
