@@ -7,25 +7,21 @@ import sys
 import typer
 
 from api.service import run
-from common.errors import BreakwaterError
+from common.cli.entry import exit_on_error, invoke
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def serve() -> None:
-    """Serve levels over REST and WebSocket until SIGTERM. Settings.
+    """Serve levels over REST and WebSocket.
 
-    BREAKWATER_API_HOST, BREAKWATER_API_PORT and the common ones.
+    Runs until SIGTERM or Ctrl-C. BREAKWATER_API_HOST and BREAKWATER_API_PORT say where it listens, by default on a
+    free port of this machine alone; ./breakwater status names it.
     """
-    try:
+    with exit_on_error():
         run()
-    except BreakwaterError as error:
-        typer.echo(f"error: {error}", err=True)
-        if error.hint:
-            typer.echo(f"hint: {error.hint}", err=True)
-        sys.exit(1)
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(invoke(app, "python -m api", sys.argv[1:]))

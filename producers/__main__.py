@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -9,7 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.console import Console
 
-from common.cli.entry import exit_on_error
+from common.cli.entry import exit_on_error, invoke
 from common.telemetry import configure_logging
 from producers import service
 from producers.progress import shown_records, spinner
@@ -108,4 +109,4 @@ def _or_exit(run: Callable[[], _T]) -> _T:
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(invoke(app, "python -m producers", sys.argv[1:]))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
+
+from common.cli.entry import enter
 
 PASS_ALL = {
     "allow_extra_args": True,
@@ -24,7 +24,8 @@ PASS_ALL = {
 class Entry:
     """One command of the table.
 
-    ``target``: ``module:attribute`` (a typer app or a function), or a module to run. ``panel``: its heading in help.
+    ``target``: ``module:attribute`` (a typer app or a function), or the package of a service, whose ``__main__`` has
+    the app. ``panel``: its heading in help.
     """
 
     name: str
@@ -47,27 +48,19 @@ def mount(app: typer.Typer, entries: Sequence[Entry]) -> None:
 
 def _stub(entry: Entry) -> Callable[[typer.Context], None]:
     def run(ctx: typer.Context) -> None:
-        if ":" in entry.target:
-            run_attribute(entry.target, ctx.command_path, ctx.args)
-        else:
-            run_module(entry.target, ctx.args)
+        # A service runs in this very process, so the signals that end it reach it.
+        target = entry.target if ":" in entry.target else f"{entry.target}.__main__:app"
+        raise typer.Exit(run_attribute(target, ctx.command_path, ctx.args))
 
     return run
 
 
-def run_attribute(target: str, program: str, arguments: Sequence[str]) -> None:
-    """Import ``module:attribute`` and run it with the arguments under the program's name."""
+def run_attribute(target: str, program: str, arguments: Sequence[str]) -> int:
+    """Import ``module:attribute`` and run it with the arguments under the program's name; returns its exit code."""
     module, _, attribute = target.partition(":")
     found: Any = getattr(importlib.import_module(module), attribute)
     if not isinstance(found, typer.Typer):
         single = typer.Typer(add_completion=False)
         single.command()(found)
         found = single
-    typer.main.get_command(found).main(list(arguments), prog_name=program, help_option_names=["-h", "--help"])
-
-
-def run_module(module: str, arguments: Sequence[str]) -> NoReturn:
-    """Become ``python -m module``: the service keeps this process's id, so signals reach it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - no shell on purpose
+    return enter(found, program, arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.cli.entry import exit_on_error
+from common.cli.entry import exit_on_error, invoke
 from common.cli.options import HomeOption
 from common.telemetry import configure_logging
 from lakehouse.silver.service import SERVICE, compute, prepare, serve
@@ -41,4 +42,4 @@ def silver(
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(invoke(app, "python -m lakehouse.silver", sys.argv[1:]))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
-from common.cli.entry import exit_on_error
+from common.cli.entry import exit_on_error, invoke
 from common.telemetry import configure_logging
 from processors.features.service import SERVICE, serve
 
@@ -23,4 +25,4 @@ def features() -> None:
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(invoke(app, "python -m processors.features", sys.argv[1:]))

@@ -31,7 +31,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "urllib.request": ("infra.local", "common.registry"),
     "sqlite3": ("common.iceberg",),
     "subprocess": ("infra.local", "common.cli", "common.version"),
-    "signal": ("common.telemetry", "infra.local", "infra.chaos"),
+    "signal": ("common.telemetry", "common.cli.entry", "infra.local", "infra.chaos"),
     "polygon": ("producers.massive",),
     "ray": ("producers.replay.backfill",),
     "polars": ("lakehouse.datasets",),

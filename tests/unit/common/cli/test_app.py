@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import subprocess
 import sys
 
 import pytest
+import typer
 from confluent_kafka import KafkaError, KafkaException
 
 from common.cli import app, bench, lazy
@@ -74,7 +74,7 @@ def test_what_a_command_stands_for_exists(entry: lazy.Entry) -> None:
     if attribute:
         assert callable(getattr(importlib.import_module(module), attribute))
     else:
-        assert importlib.util.find_spec(f"{module}.__main__") is not None
+        assert isinstance(importlib.import_module(f"{module}.__main__").app, typer.Typer)
 
 
 def test_an_unknown_command_is_a_wrong_use(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +93,7 @@ def test_an_error_is_one_line_with_a_hint_and_no_traceback(
 ) -> None:
     monkeypatch.setattr(lazy, "run_attribute", lambda *_: _failing())
     assert _run(monkeypatch, "status") == 1
-    assert capsys.readouterr().err == "the sea [is] gone\nWait for the tide.\n"
+    assert capsys.readouterr().err == "error: the sea [is] gone\nhint: Wait for the tide.\n"
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,11 +110,19 @@ def test_arguments_reach_the_command_as_they_were_typed(monkeypatch: pytest.Monk
     assert seen == [("breakwater demo", ["--dbn", "a", "--help", "word", "--dbn=b", "-x"])]
 
 
-def test_a_service_becomes_its_own_process_with_the_same_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[list[str]] = []
-    monkeypatch.setattr(lazy.os, "execv", lambda _path, arguments: seen.append(arguments[1:]))
+def test_a_service_runs_in_this_process_under_the_name_that_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str, list[str]]] = []
+    monkeypatch.setattr(lazy, "run_attribute", lambda *given: seen.append(given))
     assert _run(monkeypatch, "features", "--complex", "SPY") == 0
-    assert seen == [["-m", "processors.features", "--complex", "SPY"]]
+    assert seen == [("processors.features.__main__:app", "breakwater features", ["--complex", "SPY"])]
+
+
+@pytest.mark.parametrize("service", [entry.name for entry in app.COMMANDS if ":" not in entry.target])
+def test_the_help_of_a_service_says_how_it_was_called(
+    service: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(monkeypatch, service, "--help") == 0
+    assert f"Usage: breakwater {service} " in capsys.readouterr().out
 
 
 def test_a_refused_option_value_names_what_to_do(
@@ -125,4 +133,4 @@ def test_a_refused_option_value_names_what_to_do(
 
     monkeypatch.setattr(lazy, "run_attribute", refuse)
     assert _run(monkeypatch, "up") == 1
-    assert capsys.readouterr().err == "port 1 is in use\n"
+    assert capsys.readouterr().err == "error: port 1 is in use\n"
