@@ -38,7 +38,7 @@ COMMANDS = (
     Entry("simulate", "producers.__main__:simulate", "Write a made-up session of ES, SPY and its options.", DATA),
     Entry("hotzone", "producers.hotzones:app", "Set levels of your own while the market runs, or remove them.", DATA),
     Entry("dead-letters", "producers.letters.command:app", "List, show and reprocess what could not be used.", DATA),
-    Entry("topics", "common.cli.topics:topics", "List topics with offsets, record counts and schema versions.", LOOK),
+    Entry("topics", "common.cli.topics:topics", "List topics with their offsets and schema ids.", LOOK),
     Entry("query", "lakehouse.ask:query", "Run SQL over the tables and what is not committed yet.", LOOK),
     Entry("runs", "common.cli.runs:app", "List the services' runs: code, configuration, counts, end.", LOOK),
     Entry("replay", "producers.replay:app", "Compute signals again from files, topics or tables; compare runs.", AGAIN),

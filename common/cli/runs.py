@@ -24,12 +24,12 @@ def list_(
     """The newest runs, the newest first; `show` knows the rest of each."""
     from common.manifests import listed
 
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     shown.add_column("run", no_wrap=True)
     for column in ("service", "status", "took", "code"):
         shown.add_column(column, overflow="fold", justify="right" if column == "took" else "left")
     for one in listed(last, service):
-        commit = (one.code_commit or "unknown")[:10] + ("+" if one.code_dirty else "")
+        commit = (one.code_commit or "unknown")[:8] + ("+" if one.code_dirty else "")
         shown.add_row(one.run_id, one.service, str(one.standing), _took(one.start_time, one.end_time), commit)
     Console().print(shown)
 

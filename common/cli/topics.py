@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
@@ -21,14 +22,17 @@ from common.topics import full_name
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """One topic. ``records`` counts offsets in use: where transactions write, their ends count too."""
+    """One topic; offsets are summed over its partitions.
+
+    ``offsets``: how many are in use between the two. Records need one each, and so does the end of each transaction.
+    """
 
     name: str
     partitions: int
     cleanup: str
     begin_offset: int
     end_offset: int
-    records: int
+    offsets: int
     schema_id: int | None
 
 
@@ -37,19 +41,31 @@ def topics(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Also topics of other namespaces and of Kafka itself.")] = False,
 ) -> None:
-    """List the topics: offsets (first, and the next after the last committed record), clean-up and schema."""
+    """List the topics: their number of partitions, clean-up, offsets and schema.
+
+    First: the offset of the oldest record; end: the one after the newest. A record has one offset, and so has the end
+    of each transaction.
+    """
     states = look(every=every)
     if as_json:
         typer.echo(json.dumps({"topics": [asdict(state) for state in states]}))
         return
-    table = Table("topic", "partitions", "clean-up", box=None, header_style="bold")
-    for heading in ("first", "next", "records", "schema"):
-        table.add_column(heading, justify="right")
+    Console().print(shown_topics(states))
+
+
+def shown_topics(states: Sequence[TopicState]) -> Table:
+    """A line for each. Names are never cut: where the terminal is too narrow they go on in the next line."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("topic", overflow="fold")
+    table.add_column("parts", justify="right", no_wrap=True)
+    table.add_column("clean-up", no_wrap=True)
+    for heading in ("first", "end", "schema"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for state in states:
-        offsets = f"{state.begin_offset:,}", f"{state.end_offset:,}", f"{state.records:,}"
         schema = "" if state.schema_id is None else str(state.schema_id)
+        offsets = f"{state.begin_offset:,}", f"{state.end_offset:,}"
         table.add_row(state.name, str(state.partitions), state.cleanup, *offsets, schema)
-    Console().print(table)
+    return table
 
 
 def look(*, every: bool = False) -> list[TopicState]:

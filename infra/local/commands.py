@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from common.cli.options import HomeOption
 from common.endpoints import resolve
@@ -75,16 +77,27 @@ def status(
         ]
         typer.echo(json.dumps({"home": str(settings().home), "servers": rows, "services": services}))
     else:
-        table = Table("", "state", "pid", "address", "detail", box=None)
-        for s in servers:
-            table.add_row(s.name, _coloured(s.state), str(s.pid or ""), s.address, str(s.log or ""))
-        for one in services:
-            table.add_row(one["name"], _coloured(one["state"]), str(one["pid"]), one["address"], one["detail"])
-        console = Console()
-        console.print(f"home {settings().home}", style="dim", highlight=False, soft_wrap=True)
-        console.print(table)
+        show_status(settings().home, servers, services, Console())
     if any(s.state not in COLOURS for s in servers) or any(one["state"] not in COLOURS for one in services):
         raise typer.Exit(1)
+
+
+def show_status(
+    home: Path, servers: Sequence[stack.PartStatus], services: Sequence[Mapping[str, Any]], console: Console
+) -> None:
+    """One line for each, then what the services lack. Nothing is cut: people copy addresses and paths."""
+    table = Table("", "state", "pid", box=None, pad_edge=False)
+    table.add_column("address", overflow="fold")
+    for s in servers:
+        table.add_row(s.name, _coloured(s.state), str(s.pid or ""), s.address)
+    for one in services:
+        table.add_row(one["name"], _coloured(one["state"]), str(one["pid"]), one["address"])
+    console.print(f"home {home}", style="dim", highlight=False, soft_wrap=True)
+    console.print(f"logs {home / 'logs'}", style="dim", highlight=False, soft_wrap=True)
+    console.print(table)
+    for one in services:
+        if one["detail"]:
+            console.print(Text.assemble((one["name"], "bold"), f" {one['detail']}"), soft_wrap=True)
 
 
 def _coloured(state: str) -> str:

@@ -66,7 +66,7 @@ def maintain_tables(
     wanted = tuple(tables or ())
     _opened(wanted)
     if every is None:
-        _print(_round(wanted, bounds, dry_run=dry_run), dry_run=dry_run)
+        Console().print(shown_rounds(_round(wanted, bounds, dry_run=dry_run), dry_run=dry_run))
         return
     if dry_run:
         raise InputError("--dry-run and --every exclude each other", hint="Leave one of them out.")
@@ -101,11 +101,13 @@ def _round(wanted: Sequence[str], bounds: Bounds, *, dry_run: bool) -> list[Roun
     return done
 
 
-def _print(rounds: Sequence[Round], *, dry_run: bool) -> None:
-    shown = RichTable(title="a round would do this" if dry_run else None, box=None, pad_edge=False)
+def shown_rounds(rounds: Sequence[Round], *, dry_run: bool) -> RichTable:
+    """A line for each table, in eighty columns."""
+    title = "a round would do this" if dry_run else None
+    shown = RichTable(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     shown.add_column("table", no_wrap=True)
-    for heading in ("files", "MiB packed", "manifests", "expired", "removed", "waiting"):
-        shown.add_column(heading, justify="right")
+    for heading in ("files", "MiB\npacked", "manifests", "expired", "removed", "waiting"):
+        shown.add_column(heading, justify="right", overflow="fold")
     for one in rounds:
         shown.add_row(
             one.table,
@@ -116,7 +118,7 @@ def _print(rounds: Sequence[Round], *, dry_run: bool) -> None:
             f"{one.removed:,}",
             f"{one.unnamed:,}",
         )
-    Console().print(shown)
+    return shown
 
 
 def _change(before: int, after: int) -> str:

@@ -105,7 +105,7 @@ def test_a_replay_into_a_namespace_holds_every_row_once_and_goes_on_after_an_int
     assert again["diff"]["rows"] == from_files["signals"]["count"]
     assert (again["diff"]["changed"], again["diff"]["only_before"], again["diff"]["only_after"]) == (0, 0, 0)
     held = run.json("topics", "--all")["topics"]
-    counts = {topic["name"]: topic["records"] for topic in held}
+    counts = {topic["name"]: topic["offsets"] for topic in held}
     assert counts[f"{name}.{topics.FEATURES}"] >= from_files["features"]
     other = run.command("replay", "--to-namespace", name, "--set", "TRIGGER_HOLD_TIME=0.5")
     assert other.code == 1
@@ -130,7 +130,7 @@ def test_a_part_goes_back_at_a_speed_with_exactly_its_records(run: LiveRun) -> N
     begin, end = "2023-12-25T23:30", "2023-12-25T23:35"
     done = run.command("republish", "--to-namespace", name, "--from", begin, "--to", end, "--speed", "100")
     assert done.code == 0, done.err
-    held = {topic["name"]: topic["records"] for topic in run.json("topics", "--all")["topics"]}
+    held = {topic["name"]: topic["offsets"] for topic in run.json("topics", "--all")["topics"]}
     with environment(BREAKWATER_NAMESPACE=run.namespace, BREAKWATER_HOME=str(run.home)):
         at = {topic: effective_times(topic) for topic in (topics.FUTURES_MBP10, topics.FUTURES_TRADES)}
     for topic, times in at.items():
