@@ -9,7 +9,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -21,9 +22,10 @@ from common.avro import decode_row, encode_row
 from common.endpoints import Endpoints
 from common.registry import Registry
 from common.settings import PROJECT_ROOT, child_environment
+from infra.local.stack import status
 from lakehouse import read
 from tests.support.lake import TABLE, trade
-from tests.support.lake_servers import catalog_environment
+from tests.support.lake_servers import catalog_environment, lake
 from tests.support.small_disk import Disk, small_disk
 
 WAIT_S = 300.0
@@ -179,35 +181,61 @@ def test_a_sink_of_the_same_name_takes_over_and_the_first_stops_with_an_error(
             wait_until("the rows", home, lambda: read.table_rows(TABLE) == 100)
 
 
-@pytest.fixture
-def disk(home: Path, tmp_path: Path) -> Iterator[Disk]:
+@dataclass(frozen=True)
+class Storage:
+    """Where the tables' files are. ``store``: the process that writes them; None: the sink itself."""
+
+    disk: Disk
+    store: int | None
+
+    def was_told(self, log: Path) -> bool:
+        """Whether the sink was told why it cannot write; stores begin the words with a small letter."""
+        return self.disk.error.lower() in log.read_text().lower()
+
+    def fill(self, sink: subprocess.Popen[bytes]) -> None:
+        self.disk.fill(self.store or sink.pid)
+
+    def free(self, sink: subprocess.Popen[bytes]) -> None:
+        self.disk.free(self.store or sink.pid)
+
+
+@pytest.fixture(params=["folder", "MinIO"])
+def storage(request: pytest.FixtureRequest, home: Path, tmp_path: Path) -> Iterator[Storage]:
     """The tables' files are on a disk of their own; the catalog's are not."""
-    with small_disk(tmp_path / "disk") as disk:
-        catalog = {"type": "sql", "uri": f"sqlite:///{home}/catalog.db", "warehouse": f"file://{disk.folder}"}
-        with catalog_environment(catalog):
-            yield disk
+    with small_disk(tmp_path / "disk") as disk, ExitStack() as stack:
+        if request.param == "folder":
+            catalog = {"type": "sql", "uri": f"sqlite:///{home}/catalog.db", "warehouse": f"file://{disk.folder}"}
+            stack.enter_context(catalog_environment(catalog))
+            yield Storage(disk, None)
+            return
+        (tmp_path / "lake").mkdir()
+        (tmp_path / "lake" / "minio").symlink_to(disk.folder)
+        servers = stack.enter_context(lake(tmp_path / "lake"))
+        stack.enter_context(catalog_environment(servers.properties))
+        pids = {part.name: part.pid for part in status(servers.home)}
+        yield Storage(disk, pids["minio"])
 
 
 def test_a_full_disk_is_borne_for_a_while_then_told_and_once_there_is_room_every_record_is_stored_once(
-    disk: Disk, trades: Trades, namespace: str, home: Path
+    storage: Storage, trades: Trades, namespace: str, home: Path
 ) -> None:
     trades.publish(500)
     with sink(namespace, home) as process:
         wait_until("rows", home, lambda: read.table_rows(TABLE) == 500)
-        disk.fill(process.pid)
+        storage.fill(process)
         trades.publish(500)
-        wait_until("the first failure", home, lambda: disk.error in (home / "sink.log").read_text())
-        disk.free(process.pid)
+        wait_until("the first failure", home, lambda: storage.was_told(home / "sink.log"))
+        storage.free(process)
         wait_until("the rest", home, lambda: read.table_rows(TABLE) == 1000)
         assert process.poll() is None
-        disk.fill(process.pid)
+        storage.fill(process)
         trades.publish(500)
         wait_until("the sink's end", home, lambda: process.poll() is not None)
         assert process.returncode == 1
     assert "hint: Check the Iceberg catalog and the warehouse's disk" in (home / "sink.log").read_text()
     assert read.table_rows(TABLE) == 1000
     with sink(namespace, home) as process:
-        disk.free(process.pid)
+        storage.free(process)
         wait_until("the end", home, lambda: read.committed_offsets(TABLE)[trades.topic, 0] == 1500)
     assert sorted(iceberg.scan(TABLE, columns=["_offset"])["_offset"].to_pylist()) == list(range(1500))
 
