@@ -27,6 +27,8 @@ BAR_WIDTH, NARROW_BAR_WIDTH = 20, 8
 WIDE = 112
 """Columns of a terminal on which every column of the levels has room; narrower ones do without the distance."""
 
+FIRST_START = "the first start compiles its kernels for a minute or two"
+
 SIGNAL_STYLES = {"BREAK": "bold red", "REJECT": "bold green", "CONTESTED": "bold yellow"}
 
 DONE = {
@@ -130,7 +132,8 @@ class View:
         elif now_s - self._told_s >= PLAIN_INTERVAL_S:
             self._told_s = now_s
             done = ", ".join(f"{self._stages[name].done:,.0f} {UNITS[name]}" for name in self._stages)
-            self._console.print(f"  {phase}: {done}", highlight=False, soft_wrap=True)
+            hint = "" if self._payload else f"; {FIRST_START}"
+            self._console.print(f"  {phase}: {done}{hint}", highlight=False, soft_wrap=True)
 
     @property
     def moved(self) -> str:
@@ -165,7 +168,7 @@ class View:
 
     def _levels(self) -> list[RenderableType]:
         if not self._payload:
-            return [Text(" No signal yet; the first start compiles its kernels for a minute or two.", style="dim")]
+            return [Text(f" No signal yet; {FIRST_START}.", style="dim")]
         when = dt.datetime.fromtimestamp(self._payload["ts"] / 1000, dt.UTC)
         spot = self._payload["spy"]["spot"]
         head = Text.assemble(" nearest levels ", (f"{when:%Y-%m-%d %H:%M:%S} UTC", "dim"), f"  spot {spot:.2f}")
