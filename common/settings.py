@@ -90,10 +90,6 @@ class Settings(BaseSettings):
     ray_address: str | None = Field(
         default=None, description="Ray cluster of backfills, host:port; unset means workers on this machine."
     )
-    ray_project: Path | None = Field(
-        default=None,
-        description="Where the cluster's machines have this project; unset means it is sent to them.",
-    )
     databento_key: SecretStr | None = Field(default=None, description="Databento's API key.")
     databento_key_file: Path | None = Field(default=None, description="File that holds databento_key.")
     databento_dataset: str = Field(default="GLBX.MDP3", description="Databento's dataset of the futures.")

@@ -15,12 +15,13 @@ from typing import Annotated
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from common import iceberg, topics
 from common.cli.options import HomeOption
-from common.errors import ConfigError
+from common.errors import BreakwaterError, ConfigError
 from common.settings import settings
 from lakehouse.sessions import Rows, Session, SessionTables
 from producers.replay.backfill.plan import Report, backfill, sessions_between
@@ -34,10 +35,9 @@ app = typer.Typer(add_completion=False)
 
 @dataclass(frozen=True, slots=True)
 class IntoTables:
-    """Lands sessions from folders under ``scratch``."""
+    """Lands sessions from their folders."""
 
     tables: SessionTables
-    scratch: str
 
     def landed(self) -> dict[int, Done]:
         """What the tables hold whole. Raises ConfigError for tables that were computed otherwise."""
@@ -47,7 +47,8 @@ class IntoTables:
         """Bring the session in. Raises what `SessionTables.land` does."""
         shown = session_range(done.date)
         rows = {
-            topic: Rows(partial(rows_of, self.scratch, done, kind), done.digests[kind]) for kind, topic in KINDS.items()
+            topic: Rows(partial(rows_of, self.tables.namespace, done, kind), done.digests[kind])
+            for kind, topic in KINDS.items()
         }
         self.tables.land(Session(done.date, shown.from_ns, shown.until_ns, rows, done.as_text()))
 
@@ -65,16 +66,12 @@ def run(
     workers: Annotated[int, typer.Option(help="Processes on this machine; 0 computes in this one.", min=0)] = 2,
     ray_address: Annotated[
         str | None,
-        typer.Option("--ray-address", help="A Ray cluster instead of this machine: host:port.", show_default="setting"),
+        typer.Option(
+            "--ray-address", help="The Ray cluster of this machine instead: host:port.", show_default="setting"
+        ),
     ] = None,
     file: Annotated[
         list[Path] | None, typer.Option("--file", help="Read files instead of the tables; repeatable.")
-    ] = None,
-    scratch: Annotated[
-        str | None,
-        typer.Option(
-            help="Folder of rows on their way, or s3://…; all workers see it.", show_default="<home>/lake/backfill"
-        ),
     ] = None,
     complex_name: Annotated[str, typer.Option("--complex", help="Complex to compute.")] = "SPY",
     changes: Annotated[
@@ -98,11 +95,10 @@ def run(
         f"configuration {config.hash}, {complex_name}, {origin}",
         tuple(KINDS.values()),
     )
-    place = f"{scratch or settings().lake / 'backfill'}/{tables.namespace}"
     dates = sessions_between(_date(begin), _date(end))
     wanted = dates if files else [date for date in dates if has_inputs(date, namespace, partition)]
     keys, code = config.model_dump(mode="json"), code_digest()
-    jobs = [Job(date, keys, place, namespace, partition, code, files) for date in wanted]
+    jobs = [Job(date, keys, tables.namespace, namespace, partition, code, files) for date in wanted]
     address = ray_address or settings().ray_address
     console = Console(stderr=True)
     columns = (
@@ -121,13 +117,14 @@ def run(
         def told(date: int, outcome: Done | Exception, again: bool) -> None:
             if isinstance(outcome, Exception):
                 then = "is tried again" if again else "is given up"
-                console.print(f"[yellow]{date} failed and {then}: {outcome}[/yellow]", soft_wrap=True, highlight=False)
+                text = escape(f"{date} failed and {then}: {_text(outcome)}")
+                console.print(f"[yellow]{text}[/yellow]", soft_wrap=True, highlight=False)
             if not again:
                 bar.update(shown, advance=1, description=str(date))
 
         inside = workers == 0 and address is None
         pool = InProcess() if inside else stack.enter_context(ray_workers(max(1, workers), address))
-        report = backfill(jobs, pool, IntoTables(tables, place), told)
+        report = backfill(jobs, pool, IntoTables(tables), told)
     report.without_inputs = [date for date in dates if date not in wanted]
     if as_json:
         typer.echo(orjson.dumps(_data(report, tables.namespace), option=orjson.OPT_SORT_KEYS).decode())
@@ -144,6 +141,13 @@ def _date(text: str) -> int:
         raise ConfigError(f"{text!r} is not a date", hint="Write it as 2025-06-02.") from None
 
 
+def _text(error: Exception) -> str:
+    """What went wrong; of other libraries' errors also the kind, as their texts alone may say little."""
+    if isinstance(error, BreakwaterError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
 def _data(report: Report, namespace: str) -> dict[str, object]:
     return {
         "tables": namespace,
@@ -153,7 +157,7 @@ def _data(report: Report, namespace: str) -> dict[str, object]:
         "rows": {str(date): dict(done.rows) for date, done in report.all.items()},
         "passed_over": sorted(report.passed_over),
         "retried": {str(date): count for date, count in sorted(report.retried.items()) if count},
-        "failed": {str(date): str(error) for date, error in sorted(report.failed.items())},
+        "failed": {str(date): _text(error) for date, error in sorted(report.failed.items())},
         "without_inputs": report.without_inputs,
     }
 
@@ -171,7 +175,7 @@ def _show(report: Report, namespace: str) -> None:
         counts = [f"{done.rows[kind]:,}" for kind in ("features", "signals", "outcomes")]
         shown.add_row(str(day), state, done.signals_digest[:16], *counts)
     for day, error in sorted(report.failed.items()):
-        shown.add_row(str(day), "[red]failed[/red]", str(error))
+        shown.add_row(str(day), "[red]failed[/red]", escape(_text(error)))
     console.print(shown)
     if report.without_inputs:
         console.print(f"[dim]nothing is stored of {', '.join(map(str, report.without_inputs))}[/dim]")

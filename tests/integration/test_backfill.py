@@ -12,16 +12,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from common import iceberg, schemas
+from common import iceberg, topics
 from common.config import load_config
-from common.content import ContentDigest
 from common.errors import ConfigError, InputError
 from common.settings import tell_library
 from infra.backfill import app
 from producers.replay.backfill.plan import ATTEMPTS, backfill, sessions_between
-from producers.replay.backfill.session import Done, Job, code_digest, compute, finished
+from producers.replay.backfill.session import Done, Job, code_digest, compute, finished, session_range
 from producers.replay.backfill.workers import ray_workers
-from producers.replay.outputs import KINDS
+from tests.support.backfills import assert_same_rows, digests
 from tests.support.stack import environment
 from tests.support.stored_sessions import store_sessions
 
@@ -53,25 +52,8 @@ def command(*arguments: str) -> dict[str, Any]:
     return found
 
 
-def digests(name: str) -> dict[str, dict[str, str]]:
-    """Per session and kind the digest of what the run's tables hold, in its order."""
-    out: dict[str, dict[str, str]] = {}
-    for kind, topic in KINDS.items():
-        rows = iceberg.scan(f"backfill_{name}.{iceberg.TABLES[topic].rpartition('.')[2]}").sort_by("_row")
-        for date in sorted(set(rows["_session"].to_pylist())):
-            digest = ContentDigest(schemas.load(topic).arrow.names)
-            digest.update(rows.filter([one == date for one in rows["_session"].to_pylist()]))
-            out.setdefault(str(date), {})[kind] = digest.hexdigest()
-    return out
-
-
-def assert_same_rows(name: str, report: dict[str, Any], here: dict[str, Any]) -> None:
-    assert report["sessions"] == here["sessions"] and report["rows"] == here["rows"]
-    assert digests(name) == digests("here")
-
-
-def job(date: int, scratch: Path) -> Job:
-    return Job(date, load_config().model_dump(mode="json"), str(scratch), "", 0, code_digest())
+def job(date: int, run: str = "none") -> Job:
+    return Job(date, load_config().model_dump(mode="json"), run, "", 0, code_digest())
 
 
 def test_the_tables_hold_what_was_computed_and_the_live_ones_nothing_of_it(here: dict[str, Any]) -> None:
@@ -89,7 +71,7 @@ def test_the_tables_hold_what_was_computed_and_the_live_ones_nothing_of_it(here:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_on_this_machine_give_the_same_rows(here: dict[str, Any], workers: int) -> None:
     name = f"local{workers}"
-    assert_same_rows(name, command("--name", name, "--workers", str(workers)), here)
+    assert_same_rows(name, command("--name", name, "--workers", str(workers)), "here", here)
 
 
 def test_the_command_goes_on_where_it_was_interrupted(
@@ -99,18 +81,50 @@ def test_the_command_goes_on_where_it_was_interrupted(
     only = ("--name", "again", "--workers", "0")
     first = CliRunner().invoke(app, ["--from", "2025-06-02", "--to", "2025-06-02", *only], catch_exceptions=False)
     assert first.exit_code == 0, first.output
-    scratch = stored / "lake" / "backfill" / "backfill_again"
-    done = compute(job(DATES[1], scratch))
+    scratch = stored / "lake" / "_meta" / "backfill" / "backfill_again"
+    done = compute(job(DATES[1], "backfill_again"))
     (scratch / f"{DATES[1]}.torn").mkdir()
-    assert finished(job(DATES[1], scratch)) == done
+    assert finished(job(DATES[1], "backfill_again")) == done
     monkeypatch.delattr("producers.replay.backfill.workers.compute")
     report = command(*only)
     assert report["passed_over"] == [DATES[0]]
-    assert_same_rows("again", report, here)
+    assert_same_rows("again", report, "here", here)
     assert not list(scratch.iterdir())
     assert command(*only)["passed_over"] == list(DATES)
     with pytest.raises(ConfigError, match="was computed with"):
         CliRunner().invoke(app, [*SPAN, *only, "--set", "W_t=10"], catch_exceptions=False)
+
+
+def file_of(date: int) -> Path:
+    """Where the session's books are."""
+    books = iceberg.load_table(iceberg.TABLES[topics.FUTURES_MBP10])
+    assert books is not None
+    shown = session_range(date)
+    (task,) = books.scan(f"ts_event_ns >= {shown.from_ns} and ts_event_ns < {shown.until_ns}").plan_files()
+    return Path(task.file.file_path.removeprefix("file://"))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_session_with_broken_inputs_is_reported_and_is_the_only_one_computed_when_they_are_whole(
+    stored: Path, home: Path, workers: int
+) -> None:
+    broken, other = 20250602, 20250604  # With a session between them: each is computed with the one before it, too.
+    store_sessions((broken, other), seconds=20)
+    path, only = file_of(broken), ("--name", "broken", "--workers", str(workers))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    outcome = CliRunner().invoke(app, [*SPAN, "--json", *only], catch_exceptions=False)
+    report = json.loads(outcome.stdout)
+    assert outcome.exit_code == 1
+    assert list(report["sessions"]) == [str(other)]
+    assert list(report["failed"]) == [str(broken)] and "Parquet" in report["failed"][str(broken)]
+    assert report["retried"] == {str(broken): ATTEMPTS - 1}
+    tries = [line for line in outcome.stderr.splitlines() if line.startswith(str(broken))]
+    assert ["is given up" in line for line in tries] == [False] * (ATTEMPTS - 1) + [True]
+    path.write_bytes(whole)
+    report = command(*only)
+    assert report["passed_over"] == [other] and not report["retried"]
+    assert_same_rows("broken", report, "whole", command("--name", "whole", "--workers", "0"))
 
 
 class Flaky:
@@ -149,9 +163,7 @@ class Held:
 
 @pytest.mark.parametrize("times", [ATTEMPTS - 1, ATTEMPTS])
 @pytest.mark.parametrize("where", ["computing", "landing"])
-def test_a_failed_session_is_tried_again_and_reported_when_it_keeps_failing(
-    tmp_path: Path, times: int, where: str
-) -> None:
+def test_a_failed_session_is_tried_again_and_reported_when_it_keeps_failing(times: int, where: str) -> None:
     told: list[tuple[int, bool, bool]] = []
     workers = Flaky(times if where == "computing" else 0)
     landing = Held(times if where == "landing" else 0)
@@ -159,7 +171,7 @@ def test_a_failed_session_is_tried_again_and_reported_when_it_keeps_failing(
     def tell(date: int, outcome: Done | Exception, again: bool) -> None:
         told.append((date, isinstance(outcome, Done), again))
 
-    report = backfill([job(date, tmp_path) for date in DATES], workers, landing, tell)
+    report = backfill([job(date) for date in DATES], workers, landing, tell)
     assert workers.calls == list(DATES) * ATTEMPTS
     ended_well = times < ATTEMPTS
     tries = [(date, False, True) for date in DATES] * (ATTEMPTS - 1)
@@ -169,8 +181,8 @@ def test_a_failed_session_is_tried_again_and_reported_when_it_keeps_failing(
     assert report.retried == dict.fromkeys(DATES, ATTEMPTS - 1)
 
 
-def test_an_error_in_a_task_names_what_went_wrong_and_other_code_is_refused(stored: Path, tmp_path: Path) -> None:
-    (one,) = [job(DATES[0], tmp_path)]
+def test_an_error_in_a_task_names_what_went_wrong_and_other_code_is_refused(stored: Path) -> None:
+    one = job(DATES[0])
     with ray_workers(1, None) as workers:
         tasks = [replace(one, files=("nowhere.dbn",)), replace(one, code="another")]
         outcomes = {ended.code: outcome for ended, outcome in workers.results(tasks)}

@@ -2,7 +2,7 @@
 
 The task is a function of the job alone, so it may run anywhere and any number of times: each attempt writes a folder
 of its own, so a task that was given up and runs on disturbs nobody. ``session.json`` is written last: a folder with one
-is whole.
+is whole. The folders lie beside the tables, so whoever reads the inputs can write there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from common import schemas, topics
+from common import meta, schemas, topics
 from common.config import NS_PER_S, EngineConfig, make_config
 from common.content import ContentDigest
 from common.errors import ConfigError, InputError
@@ -47,13 +47,13 @@ LIBRARIES = ("llvmlite", "numba", "numpy", "pyarrow")
 class Job:
     """What a task is told. ``keys``: the configuration, every key; ``files``: none means the tables.
 
-    ``scratch``: where folders of sessions are made, a path or an address that pyarrow knows (``s3://bucket/folder``).
+    ``run``: the name of the folder in which sessions have theirs, see `place_of`.
     ``code``: of `code_digest`, where the job was made. ``attempt``: tells this task's folder from others'.
     """
 
     date: int
     keys: Mapping[str, Any]
-    scratch: str
+    run: str
     namespace: str
     partition: int
     code: str
@@ -118,10 +118,10 @@ def compute(job: Job) -> Done:
     if (here := code_digest()) != job.code:
         raise ConfigError(
             f"a worker has other code or libraries ({here}) than this machine ({job.code})",
-            hint="Bring the cluster's machines to the same version, or unset BREAKWATER_RAY_PROJECT to send the code.",
+            hint="Bring all machines of the cluster to the same version of the project and of its lock.",
         )
     config = make_config(job.keys)
-    output = _Folder(f"{job.scratch}/{job.date}.{job.attempt}")
+    output = _Folder(job)
     summary = Summary(config, {}, {})
     run(_source(job, config), config, (output,), summary)
     done = Done(
@@ -140,7 +140,7 @@ def compute(job: Job) -> Done:
 
 def finished(job: Job) -> Done | None:
     """The session as an earlier run of the same code has left it for the tables; None when there is none."""
-    files, folders = _folders(job.scratch, job.date)
+    files, folders = _folders(job)
     wanted = make_config(job.keys).hash
     for folder in folders:
         try:
@@ -155,14 +155,14 @@ def finished(job: Job) -> Done | None:
 
 def forget(job: Job) -> None:
     """Remove the folders of all attempts at the session."""
-    files, folders = _folders(job.scratch, job.date)
+    files, folders = _folders(job)
     for folder in folders:
         files.delete_dir(folder)
 
 
-def rows_of(scratch: str, done: Done, kind: str) -> Iterator[pa.Table]:
+def rows_of(run: str, done: Done, kind: str) -> Iterator[pa.Table]:
     """The rows of a kind, piece by piece, in their order. Raises InputError when they cannot be read."""
-    files, _ = place_of(scratch)
+    files, _ = place_of(run)
     path = f"{done.folder}/{kind}.parquet"
     try:
         with files.open_input_file(path) as handle, pq.ParquetFile(handle) as reader:
@@ -171,22 +171,20 @@ def rows_of(scratch: str, done: Done, kind: str) -> Iterator[pa.Table]:
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(
             f"what a worker wrote cannot be read: {path}: {error}",
-            hint="Give --scratch a folder that this machine and all workers see.",
+            hint="Give all workers the same catalog, and a store that this machine sees too.",
         ) from error
 
 
-def place_of(scratch: str) -> tuple[fs.FileSystem, str]:
-    """The file system and the path of a scratch folder."""
-    if "://" in scratch:
-        files, root = fs.FileSystem.from_uri(scratch)
-        return files, str(root).rstrip("/")
-    return fs.LocalFileSystem(), str(Path(scratch).expanduser().resolve())
+def place_of(run: str) -> tuple[fs.FileSystem, str]:
+    """The file system and the path of a run's folder. Raises what `meta.shared` does."""
+    beside = meta.shared()
+    return beside.files, f"{beside.root}/backfill/{run}"
 
 
-def _folders(scratch: str, date: int) -> tuple[fs.FileSystem, list[str]]:
-    files, root = place_of(scratch)
+def _folders(job: Job) -> tuple[fs.FileSystem, list[str]]:
+    files, root = place_of(job.run)
     found = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
-    return files, sorted(info.path for info in found if info.base_name.startswith(f"{date}."))
+    return files, sorted(info.path for info in found if info.base_name.startswith(f"{job.date}."))
 
 
 def _source(job: Job, config: EngineConfig) -> Source:
@@ -199,8 +197,9 @@ def _source(job: Job, config: EngineConfig) -> Source:
 class _Folder:
     """A Parquet file per kind of row, and the digest of what went into each."""
 
-    def __init__(self, place: str) -> None:
-        self._files, self.folder = place_of(place)
+    def __init__(self, job: Job) -> None:
+        self._files, root = place_of(job.run)
+        self.folder = f"{root}/{job.date}.{job.attempt}"
         self._files.create_dir(self.folder, recursive=True)
         self.digests = {kind: ContentDigest(schemas.load(topic).arrow.names) for kind, topic in KINDS.items()}
         self._writers = {

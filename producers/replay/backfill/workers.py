@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, Protocol
 
-from common.errors import BreakwaterError, UnavailableError
+from common.errors import UnavailableError
 from common.settings import PROJECT_ROOT, environment_with_prefix, settings, tell_library
 from producers.replay.backfill.session import Done, Job, compute
 
 LOOPBACK = "127.0.0.1"
-NOT_SENT = (".git", ".venv", ".breakwater", "dashboard", "docs", "tests")
-"""Folders that tasks on a cluster do without."""
-
 STORE_BYTES = 80 * 1024 * 1024
 """Ray's shared memory here: tasks pass a few numbers, rows go to files."""
 
@@ -66,9 +64,10 @@ class OnRay:
 def ray_workers(workers: int, address: str | None) -> Iterator[OnRay]:
     """Ray for the time of the block: ``workers`` processes on this machine, or the cluster at ``address``.
 
-    A cluster gets this code, or has it (`ray_project`); its machines reach the same catalog and the same scratch folder
-    under the same names. What is started here listens on this machine only, shows no dashboard, tells nobody anything,
-    and is gone afterwards. Raises UnavailableError when Ray does not start or the cluster does not answer.
+    This machine belongs to that cluster. All its machines have this project in the same folder, with the libraries of
+    its lock, and reach the same catalog and tables under the same names. Where those are goes with the tasks. What is
+    started here listens on this machine only, shows no dashboard, tells nobody anything, and is gone afterwards. Raises
+    UnavailableError when Ray does not start or the cluster does not answer.
     """
     # Ray takes these from the environment alone.
     tell_library(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0")
@@ -77,44 +76,49 @@ def ray_workers(workers: int, address: str | None) -> Iterator[OnRay]:
         tell_library(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     import ray
 
-    passed = {
+    given = {
         **{f"PYICEBERG_{name}": value for name, value in environment_with_prefix("PYICEBERG_").items()},
         "BREAKWATER_HOME": str(settings().home),
         "BREAKWATER_CATALOG": settings().catalog,
+        "PYTHONPATH": str(PROJECT_ROOT),
     }
-    project = settings().ray_project
-    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
+    shared: dict[str, Any] = {
+        "runtime_env": {"env_vars": given},
+        "log_to_driver": False,
+        "configure_logging": False,
+        "logging_level": "ERROR",
+    }
     folder = None if address is not None else tempfile.mkdtemp(prefix="bw-ray-")
-    try:
+    # Ray tells of machines that died on standard output, where a caller's report goes.
+    with redirect_stdout(sys.stderr):
         try:
-            if address is not None:
-                sent = {"working_dir": str(PROJECT_ROOT), "excludes": list(NOT_SENT)} if project is None else {}
-                there = {} if project is None else {"PYTHONPATH": str(project)}
-                ray.init(address=address, runtime_env={"env_vars": {**passed, **there}, **sent}, **quiet)
-            else:
-                ray.init(
-                    num_cpus=workers,
-                    include_dashboard=False,
-                    object_store_memory=STORE_BYTES,
-                    runtime_env={"env_vars": {**passed, "PYTHONPATH": str(PROJECT_ROOT)}},
-                    _node_ip_address=LOOPBACK,
-                    _temp_dir=folder,
-                    **quiet,
-                )
-        except Exception as error:
-            # Ray raises a plain one when a node does not come up in time.
-            raise UnavailableError(
-                f"Ray {'at ' + address if address else 'on this machine'} is not to be had: {error}",
-                hint="Give the cluster's address (host:port, or ray://host:port), or leave --ray-address out.",
-            ) from error
-        yield OnRay(ray)
-    finally:
-        ray.shutdown()
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                if address is not None:
+                    ray.init(address=address, **shared)
+                else:
+                    ray.init(
+                        num_cpus=workers,
+                        include_dashboard=False,
+                        object_store_memory=STORE_BYTES,
+                        _node_ip_address=LOOPBACK,
+                        _temp_dir=folder,
+                        **shared,
+                    )
+            except Exception as error:
+                # Ray raises a plain one when a node does not come up in time.
+                raise UnavailableError(
+                    f"Ray {'at ' + address if address else 'on this machine'} is not to be had: {error}",
+                    hint="Run it on a machine of the cluster, with its address (host:port) and RAY_AUTH_ variables,"
+                    " or leave --ray-address out.",
+                ) from error
+            yield OnRay(ray)
+        finally:
+            ray.shutdown()
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _cause(error: Exception) -> Exception:
-    """What went wrong in the task, not how Ray wraps it."""
+    """What went wrong in the task, not how Ray wraps it: with the traceback, as text."""
     cause = getattr(error, "cause", None)
-    return cause if isinstance(cause, BreakwaterError) else error
+    return cause if isinstance(cause, Exception) else error
