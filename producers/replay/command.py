@@ -11,24 +11,24 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from common import topics
 from common.cli.options import HomeOption
 from common.errors import ConfigError
 from common.settings import settings
-from common.times import parse_time, shown_time
 from producers.pacing import parse_speed
 from producers.replay.diff import COLUMNS, compare
 from producers.replay.engine import Judged, table_of
 from producers.replay.follow import Markers
 from producers.replay.namespace import check_namespace, namespace_output
-from producers.replay.outputs import KINDS, Lines, Output, file_outputs
+from producers.replay.outputs import KINDS, Lines, Output, file_outputs, paths_of
 from producers.replay.overrides import config_with
 from producers.replay.places import signals_of, stored_inputs, stored_markers
 from producers.replay.progress import shown_progress
-from producers.replay.ranges import ALL, Range, parse_places
+from producers.replay.ranges import Range, parse_places, parse_range
 from producers.replay.run import run
-from producers.replay.sources import Source, Stored, from_files
+from producers.replay.sources import from_files, with_records_inside
 from producers.replay.stored import empty_signals
 from producers.replay.summary import Summary
 
@@ -169,6 +169,9 @@ def replay(
     kinds = _kinds(what)
     if show and as_json:
         raise ConfigError("--show and --json both print", hint="Give one of them; --out takes rows besides --json.")
+    if what and not (show or out):
+        raise ConfigError("--what says which rows to write or show", hint="Add --out FILE or --show.")
+    paths = {} if out is None else paths_of(out, kinds)
     config, changed = config_with(changes or [])
     multiple = parse_speed(speed)
     partition = topics.partition_of(complex_name)
@@ -176,6 +179,7 @@ def replay(
     if to_namespace is not None:
         check_namespace(to_namespace, source_namespace)
     asked = _asked(begin, end, from_offsets, until_offsets)
+    ends = [parse_places(texts or [], source_namespace, partition) for texts in (from_offsets, until_offsets)]
     markers: Markers | None = None
     with ExitStack() as stack:
         if file:
@@ -183,11 +187,12 @@ def replay(
                 raise ConfigError(
                     "a file has no offsets, no markers and is no table", hint="Give its part as --from and --to."
                 )
-            source = from_files(file, asked, config)
+            source = with_records_inside(from_files(file, asked, config))
         else:
             stored = stack.enter_context(stored_inputs(source_namespace, partition, iceberg=iceberg))
-            ends = [parse_places(texts or [], source_namespace, partition) for texts in (from_offsets, until_offsets)]
-            source = _part(stored, asked, stored.range_of(*ends), whole=as_live)
+            shown = asked.within(stored.range_of(*ends))
+            stored.check_inside(shown)
+            source = stored.source(shown, whole=as_live)
             if as_live:
                 markers = stored_markers(source_namespace, partition, iceberg=iceberg)
         summary = Summary(config, changed, source.places)
@@ -200,20 +205,22 @@ def replay(
             outputs.append(stack.enter_context(namespace_output(to_namespace, complex_name, config)))
         if show:
             outputs.append(Lines(kinds, sys.stdout))
-        if out is not None:
-            outputs.extend(file_outputs(out, kinds))
+        outputs.extend(file_outputs(paths))
         console = Console(stderr=True)
         try:
             with shown_progress(console, source) as told:
                 run(source, config, outputs, summary, markers=markers, speed=multiple, progress=told)
         except KeyboardInterrupt:
             kept = f" {to_namespace} keeps what it has: the same command goes on there." if to_namespace else ""
-            console.print(f"[yellow]Stopped; no file was written.{kept}[/yellow]", highlight=False)
+            written = " No file was written." if paths else ""
+            console.print(f"[yellow]Stopped.{written}{kept}[/yellow]", highlight=False, soft_wrap=True)
             raise typer.Exit(130) from None
         if diff is not None:
             summary.diff = compare(before, compared.table(), (diff, "this replay"))
     if not summary.events[topics.FUTURES_MBP10]:
         console.print("[yellow]There are no mbp-10 records: without a book no level can be judged.[/yellow]")
+    for kind, path in paths.items():
+        console.print(Text(f"{kind} written to {path}"), soft_wrap=True)
     if as_json:
         sys.stdout.write(summary.as_json() + "\n")
     else:
@@ -251,18 +258,4 @@ def _kinds(what: list[str] | None) -> list[str]:
 def _asked(begin: str | None, end: str | None, from_offsets: Any, until_offsets: Any) -> Range:
     if (begin and from_offsets) or (end and until_offsets):
         raise ConfigError("a range is given by times or by offsets, not by both", hint="Leave one of them out.")
-    asked = Range(ALL.from_ns if begin is None else parse_time(begin), ALL.until_ns if end is None else parse_time(end))
-    if asked.from_ns >= asked.until_ns:
-        raise ConfigError(f"--from {begin} is not before --to {end}", hint="Swap them.")
-    return asked
-
-
-def _part(stored: Stored, asked: Range, limits: Range, *, whole: bool) -> Source:
-    """The stored inputs within both ranges."""
-    shown = Range(max(asked.from_ns, limits.from_ns), min(asked.until_ns, limits.until_ns))
-    if shown.from_ns >= shown.until_ns:
-        raise ConfigError(
-            f"the range ends at {shown_time(shown.until_ns)}, not after it begins ({shown_time(shown.from_ns)})",
-            hint="Swap its ends.",
-        )
-    return stored.source(shown, whole=whole)
+    return parse_range(begin, end)

@@ -27,6 +27,9 @@ INPUTS = tuple(topic for topic in topics.ENGINE_INPUTS if topic in KINDS)
 STEP_SNAPS = 1_000
 """Snaps that one step releases at most."""
 
+QUIET_STEP_SNAPS = 512 * STEP_SNAPS
+"""The same while nothing happens: between sessions that lie years apart a short step costs more than its snaps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -74,12 +77,15 @@ class Engine:
         self._config = config
         self._features = features.initial_state(config, cme_es_sessions())
         self._signals = signals.initial_state()
+        self._step_snaps = STEP_SNAPS
         self.until_ns = NO_PROMISE_NS
 
     def step(self, events: Events) -> Judged:
         """Apply the events and decide every snap before their ``until_ns``."""
         self.until_ns = events.until_ns
         rows = features.step(self._features, events, events.until_ns)
+        is_quiet = len(events) == 0 and rows.features.length == 0
+        self._step_snaps = min(2 * self._step_snaps, QUIET_STEP_SNAPS) if is_quiet else STEP_SNAPS
         out = {
             topics.FEATURES: rows.features,
             topics.SIGNALS: signals.step(self._config, self._signals, rows.features),
@@ -89,7 +95,10 @@ class Engine:
         return Judged(out, Counter({name: batch.length for name, batch in events.batches.items()}), self.until_ns)
 
     def limit_ns(self, merger: Merger) -> int | None:
-        """As far as the next step may go, `STEP_SNAPS` at most; None while no event has been seen."""
+        """As far as the next step may go; None while no event has been seen.
+
+        That is `STEP_SNAPS`, and more after steps without events and rows, but then not beyond the next event.
+        """
         interval_ns = self._config.snap_interval_ns
         start_ns = self.until_ns
         # Before the first record nothing is decided, however far from it the promises begin.
@@ -98,7 +107,11 @@ class Engine:
             if first_ns is None:
                 return None
             start_ns = first_ns
-        return (start_ns // interval_ns + STEP_SNAPS) * interval_ns + 1
+        limit_ns = (start_ns // interval_ns + self._step_snaps) * interval_ns + 1
+        first_ns = merger.first_effective_ns
+        if self._step_snaps == STEP_SNAPS or first_ns is None:
+            return limit_ns
+        return min(limit_ns, max(first_ns, (start_ns // interval_ns + STEP_SNAPS) * interval_ns + 1))
 
 
 def judge(stream: Iterable[Recorded], config: EngineConfig, end_ns: int | None = None) -> Iterator[Judged]:

@@ -82,13 +82,6 @@ class FileOutput:
     """One kind of rows in one file. It is written as ``<name>.part`` and gets its name when it is whole."""
 
     def __init__(self, path: Path, kind: str) -> None:
-        if path.suffix not in FORMATS:
-            raise ConfigError(
-                f"{path.name} says no format",
-                hint=f"End the name in one of: {', '.join(FORMATS)} ({path.stem}.parquet).",
-            )
-        if not path.absolute().parent.is_dir():
-            raise InputError(f"{path} cannot be written: there is no folder {path.parent}", hint="Make it first.")
         self._path = path
         self._partial = path.with_name(path.name + ".part")
         self._topic = KINDS[kind]
@@ -116,14 +109,29 @@ class FileOutput:
         self._partial.unlink(missing_ok=True)
 
 
-def file_outputs(path: Path, kinds: Sequence[str]) -> list[FileOutput]:
-    """One file for one kind, else a file for each: ``x.parquet`` becomes ``x.signals.parquet`` and so on."""
+def paths_of(path: Path, kinds: Sequence[str]) -> dict[str, Path]:
+    """The file of each kind: ``path`` for one, else ``x.parquet`` becomes ``x.signals.parquet`` and so on.
+
+    Raises ConfigError for a name that says no format, InputError when its folder is not there.
+    """
+    if path.suffix not in FORMATS:
+        raise ConfigError(
+            f"{path.name} says no format",
+            hint=f"End the name in one of: {', '.join(FORMATS)} ({path.stem}.parquet).",
+        )
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path} cannot be written: there is no folder {path.parent}", hint="Make it first.")
     if len(kinds) == 1:
-        return [FileOutput(path, kinds[0])]
+        return {kinds[0]: path}
+    return {kind: path.with_name(f"{path.stem}.{kind}{path.suffix}") for kind in kinds}
+
+
+def file_outputs(paths: Mapping[str, Path]) -> list[FileOutput]:
+    """Open the file of each kind; when one cannot be written, none is left."""
     made: list[FileOutput] = []
     try:
-        for kind in kinds:
-            made.append(FileOutput(path.with_name(f"{path.stem}.{kind}{path.suffix}"), kind))
+        for kind, path in paths.items():
+            made.append(FileOutput(path, kind))
     except Exception:
         for output in made:
             output.abandon()

@@ -18,13 +18,14 @@ Told = Callable[[int, int], None]
 @contextmanager
 def shown_progress(console: Console, source: Source) -> Iterator[Told]:
     """A line that moves while the block runs; nothing where there is no terminal."""
-    columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    bar_columns = () if source.records is None else (BarColumn(bar_width=8),)
+    columns = (SpinnerColumn(), *bar_columns, TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading", total=source.records)
 
         def told(records: int, until_ns: int) -> None:
             warming = " (warming up)" if until_ns <= source.shown.from_ns else ""
-            at = f", at {shown_time(until_ns)} UTC" if until_ns > 0 else ""
+            at = f", at {shown_time(until_ns)[:19]} UTC" if until_ns > 0 else ""
             bar.update(task, completed=records, description=f"{records:,} records{at}{warming}")
 
         yield told

@@ -11,6 +11,7 @@ from common import topics
 from common.errors import ConfigError
 from common.recorded import END_NS
 from common.sessions import cme_es_sessions
+from common.times import parse_time, shown_time
 
 WARM_SESSIONS = 1
 """Whole sessions applied before the one in which a range begins: they leave the prior high, low and close and the
@@ -32,8 +33,37 @@ class Range(NamedTuple):
         number = int(np.searchsorted(opens, self.from_ns, side="right")) - 1 - WARM_SESSIONS
         return 0 if self.from_ns <= 0 or number < 0 else int(opens[number])
 
+    def within(self, other: Range) -> Range:
+        """What both have. Raises ConfigError when that is nothing."""
+        both = Range(max(self.from_ns, other.from_ns), min(self.until_ns, other.until_ns))
+        if both.from_ns >= both.until_ns:
+            raise ConfigError(
+                f"the range ends at {shown_time(both.until_ns)}, not after it begins ({shown_time(both.from_ns)})",
+                hint="Swap its ends.",
+            )
+        return both
+
+    def __str__(self) -> str:
+        """For messages."""
+        if self.until_ns >= END_NS:
+            return "at any time" if self.from_ns <= 0 else f"from {shown_time(self.from_ns)} UTC on"
+        begin = f"from {shown_time(self.from_ns)} to" if self.from_ns > 0 else "before"
+        return f"{begin} {shown_time(self.until_ns)} UTC"
+
 
 ALL = Range(0, END_NS)
+
+
+def parse_range(begin: str | None, end: str | None) -> Range:
+    """``--from`` and ``--to``; None is open. Raises ConfigError for what is no time, and for a range without any."""
+    from_ns = ALL.from_ns if begin is None else parse_time(begin)
+    until_ns = ALL.until_ns if end is None else parse_time(end)
+    for text, ts_ns in ((begin, from_ns), (end, until_ns)):
+        if not 0 <= ts_ns <= END_NS:
+            raise ConfigError(f"{text} is no time between 1970 and 2262", hint="Write it as 2023-12-25T23:30 (UTC).")
+    if from_ns >= until_ns:
+        raise ConfigError(f"--from {begin or 1970} is not before --to {end}", hint="Swap them.")
+    return Range(from_ns, until_ns)
 
 
 class Place(NamedTuple):

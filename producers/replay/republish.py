@@ -23,7 +23,6 @@ from common.recorded import END_NS, Recorded
 from common.registry import Registry
 from common.settings import settings
 from common.telemetry import configure_logging, stop_requested
-from common.times import parse_time, shown_time
 from producers.letters.aside import SetAside
 from producers.pacing import parse_speed
 from producers.progress import shown_records
@@ -31,7 +30,7 @@ from producers.publish import Input, Job, Log, Outcome, Progress, publish_input
 from producers.replay.engine import INPUTS
 from producers.replay.namespace import check_namespace
 from producers.replay.places import stored_inputs
-from producers.replay.ranges import ALL, Range, parse_places
+from producers.replay.ranges import Range, parse_places, parse_range
 from producers.replay.sources import Source, Stored
 from producers.resume import utc
 from producers.sender import PRODUCER_OVERRIDES
@@ -73,16 +72,11 @@ def republish(
     source_namespace = settings().namespace if namespace is None else namespace
     check_namespace(to_namespace, source_namespace)
     partition, pace = topics.partition_of(complex_name), parse_speed(speed)
-    asked = Range(ALL.from_ns if begin is None else parse_time(begin), ALL.until_ns if end is None else parse_time(end))
+    asked = parse_range(begin, end)
+    ends = [parse_places(texts or [], source_namespace, partition) for texts in (from_offsets, until_offsets)]
     with stored_inputs(source_namespace, partition, iceberg=iceberg) as stored:
-        ends = [parse_places(texts or [], source_namespace, partition) for texts in (from_offsets, until_offsets)]
-        limits = stored.range_of(*ends)
-        shown = Range(max(asked.from_ns, limits.from_ns), min(asked.until_ns, limits.until_ns))
-        if shown.from_ns >= shown.until_ns:
-            raise InputError(
-                f"the range ends at {shown_time(shown.until_ns)}, not after it begins ({shown_time(shown.from_ns)})",
-                hint="Swap its ends.",
-            )
+        shown = asked.within(stored.range_of(*ends))
+        stored.check_inside(shown)
         with shown_records(Console(stderr=True)) as told:
             outcome = _published(stored, shown, to_namespace, complex_name, pace, told)
     what = " and ".join(f"{count:,} {topic}" for topic, count in sorted(outcome.records.items()) if count)

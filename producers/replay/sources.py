@@ -45,6 +45,30 @@ def from_files(paths: Sequence[Path], shown: Range, config: EngineConfig) -> Sou
     return Source(from_steps(engine_batches(files_of(paths), config)), shown, None, None, {}, {}, "")
 
 
+def with_records_inside(source: Source) -> Source:
+    """The source; its stream raises InputError as soon as it is certain that no record lies in the range."""
+    return replace(source, stream=_checked(source.stream, source.shown))
+
+
+def _checked(stream: Iterator[Recorded], shown: Range) -> Iterator[Recorded]:
+    seen: list[int] = []
+    for recorded in stream:
+        times = recorded.batch["ts_effective_ns"]
+        begin, end = np.searchsorted(times, shown).tolist()
+        if begin < end:
+            yield recorded
+            yield from stream
+            return
+        seen += times[[0, -1]].tolist() if len(times) else []
+        if recorded.watermark_ns >= shown.until_ns:
+            break
+        yield recorded
+    if seen:
+        before = [ts_ns for ts_ns in seen if ts_ns < shown.from_ns]
+        place = f"end before it at {shown_time(max(before))}" if before else f"begin at {shown_time(min(seen))}"
+        raise InputError(f"the files hold nothing {shown}", hint=f"They {place} UTC.")
+
+
 class Stored:
     """The inputs of one namespace and partition, in topics (``log``), in tables (``lake``), or in both.
 
@@ -119,6 +143,35 @@ class Stored:
                 hint="Give files with --file, or run ./breakwater demo first.",
             )
         return Source(interleave(inputs), shown, until_ns if more else None, records, places, ends, self._namespace)
+
+    def check_inside(self, shown: Range) -> None:
+        """Raise InputError that says what is stored when nothing of it lies in the range."""
+        market = [topic for topic in INPUTS if topic not in KEPT]
+        if shown == ALL or any(self._holds(topic, shown) for topic in market):
+            return
+        held = [ts_ns for topic in market for ts_ns in self._ends_of(topic)]
+        if held:
+            raise InputError(
+                f"nothing is stored {shown}",
+                hint=f"What is stored goes from {shown_time(min(held))} to {shown_time(max(held))} UTC.",
+            )
+
+    def _holds(self, topic: str, shown: Range) -> bool:
+        if self._log is not None and self._log.offset_at(topic, shown.from_ns) < self._log.offset_at(
+            topic, shown.until_ns
+        ):
+            return True
+        return self._lake is not None and self._lake.records(topic, *shown) > 0
+
+    def _ends_of(self, topic: str) -> list[int]:
+        """The times of the first and of the last record, as far as the topic and its table have one."""
+        found: list[int | None] = []
+        bounds = None if self._log is None else self._log.bounds(topic)
+        if self._log is not None and bounds is not None and bounds.begin_offset < bounds.end_offset:
+            found += [self._log.time_at(topic, bounds.begin_offset), self._log.time_at(topic, bounds.end_offset - 1)]
+        if self._lake is not None:
+            found += [self._lake.time_at(topic, 0), self._lake.time_at(topic, self._lake.end_offset(topic) - 1)]
+        return [ts_ns for ts_ns in found if ts_ns is not None]
 
     def _check_older(self, topic: str, begin: int, shown: Range, *, whole: bool) -> None:
         """What the range may need before the topic's first offset must be in its table."""

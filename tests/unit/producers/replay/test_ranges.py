@@ -8,7 +8,7 @@ from common import topics
 from common.errors import ConfigError
 from common.sessions import cme_es_sessions
 from common.times import parse_time, shown_time
-from producers.replay.ranges import ALL, Place, Range, parse_places
+from producers.replay.ranges import ALL, Place, Range, parse_places, parse_range
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,29 @@ def test_a_warm_up_begins_with_the_open_of_the_session_before() -> None:
     assert Range(begin_ns - 1, begin_ns).warm_ns == sessions.open_ns[number - 2]
     assert ALL.warm_ns == 0
     assert Range(int(sessions.open_ns[0]) + 5, 10**19).warm_ns == 0
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "said"),
+    [
+        ("2024-01-02", "2024-01-01", "--from 2024-01-02 is not before --to 2024-01-01"),
+        ("99999999999999999999", None, "99999999999999999999 is no time between"),
+        ("yesterday", None, "'yesterday' is not a time"),
+    ],
+)
+def test_a_range_that_is_none_is_refused(begin: str | None, end: str | None, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as refused:
+        parse_range(begin, end)
+    assert refused.value.hint
+
+
+def test_ranges_without_anything_in_common_are_refused() -> None:
+    with pytest.raises(ConfigError, match="not after it begins"):
+        Range(0, 10).within(Range(10, 20))
+    assert Range(0, 15).within(Range(10, 20)) == Range(10, 15)
+
+
+def test_a_range_is_said_as_people_say_it() -> None:
+    day = parse_time("2024-01-01")
+    assert str(Range(day, ALL.until_ns)) == "from 2024-01-01 00:00:00.000 UTC on"
+    assert str(Range(0, day)) == "before 2024-01-01 00:00:00.000 UTC"

@@ -136,6 +136,29 @@ def test_every_row_is_a_line_when_it_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
+    ("part", "said", "hint"),
+    [
+        (["--from", "2024-01-01"], "hold nothing from 2024-01-01 00:00:00.000 UTC on", "end before it at 2023-12-25"),
+        (["--to", "2023-12-01"], "hold nothing before 2023-12-01 00:00:00.000 UTC", "begin at 2023-12-25"),
+    ],
+)
+def test_a_part_that_the_files_do_not_have_is_an_error_and_writes_nothing(
+    part: list[str], said: str, hint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=said) as refused:
+        CliRunner().invoke(app, [*FILES, *part, "--out", str(tmp_path / "x.csv")], catch_exceptions=False)
+    assert hint in str(refused.value.hint)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_files_that_were_written_are_named(tmp_path: Path) -> None:
+    options = ["--what", "signals", "--what", "outcomes", "--out", str(tmp_path / "x.csv"), "--to", "2023-12-25T23:01"]
+    said = CliRunner().invoke(app, [*FILES, *options], catch_exceptions=False).stderr
+    for kind in ("signals", "outcomes"):
+        assert f"{kind} written to {tmp_path / f'x.{kind}.csv'}\n" in said
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--set", "w_t=5"], "'w_t' is no configuration key"),
@@ -152,6 +175,7 @@ def test_every_row_is_a_line_when_it_is_shown() -> None:
         (["--to-namespace", ""], "a replay does not write into the live topics"),
         (["--diff", "none.parquet"], r"none\.parquet does not exist"),
         (["--show", "--json"], "both print"),
+        (["--what", "outcomes"], "--what says which rows to write or show"),
         (["--speed", "fast"], "speed 'fast'"),
         (["--complex", "QQQ"], "unknown complex"),
     ],
