@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 from common.endpoints import Endpoints
+from infra.local import stack as local_stack
 from tests.support import lake_servers
 from tests.support.stack import environment, session_environment, session_stack
 
@@ -24,9 +25,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """The first test that needs a lake's servers may have to fetch and build them, which takes minutes, once."""
-    if not {"rest_servers", "any_catalog"}.isdisjoint(getattr(item, "fixturenames", ())):
+    """Where workers share the tests, a file's stay together, and one worker alone has the lake's servers.
+
+    The first test that needs those may have to fetch and build them, which takes minutes, once.
+    """
+    needs_lake = not {"rest_servers", "any_catalog"}.isdisjoint(getattr(item, "fixturenames", ()))
+    if needs_lake:
         item.add_marker(pytest.mark.timeout(1800))
+    item.add_marker(pytest.mark.xdist_group("lake" if needs_lake else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture
@@ -62,6 +68,17 @@ def home(tmp_path: Path) -> Iterator[Path]:
     own.mkdir()
     with environment(BREAKWATER_HOME=str(own)):
         yield own
+
+
+@pytest.fixture
+def own_broker(stack: Endpoints, home: Path) -> Iterator[Path]:
+    """A broker of this test's own, beside the session's registry; its home."""
+    with environment(BREAKWATER_KAFKA_BOOTSTRAP=None, BREAKWATER_REGISTRY_URL=stack.registry_url):
+        local_stack.up(home, parts=("kafka",))
+        try:
+            yield home
+        finally:
+            local_stack.down(home)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from common import kafka, topics
 from common.avro import decode_row
 from common.columns import Batch
 from common.config import EngineConfig
-from common.endpoints import Endpoints, resolve
+from common.endpoints import resolve
 from common.registry import Registry
 from common.schemas import load
 from common.settings import child_environment, settings
@@ -26,7 +26,6 @@ from common.topics import FUTURES_MBP10, FUTURES_TRADES, HEARTBEATS, full_name
 from infra.local import stack as local_stack
 from producers.simulator import simulate
 from producers.stream import stamped_batches, topics_of
-from tests.support.stack import environment
 from tests.support.topic_rows import columns_of, messages_of
 
 TOPICS = (FUTURES_MBP10, FUTURES_TRADES)
@@ -160,17 +159,6 @@ def test_a_producer_ended_in_mid_run_goes_on_where_the_log_ends(namespace: str, 
     again = run(session_files(), namespace)
     assert again.returncode == 0, again.stderr
     assert_log_is_the_stream(namespace)
-
-
-@pytest.fixture
-def own_broker(stack: Endpoints, home: Path) -> Iterator[Path]:
-    """A broker of this test's own, beside the session's registry."""
-    with environment(BREAKWATER_KAFKA_BOOTSTRAP=None, BREAKWATER_REGISTRY_URL=stack.registry_url):
-        local_stack.up(home, parts=("kafka",))
-        try:
-            yield home
-        finally:
-            local_stack.down(home)
 
 
 def test_a_broker_that_dies_in_mid_run_and_returns_loses_and_doubles_nothing(own_broker: Path) -> None:

@@ -9,41 +9,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from common.settings import PROJECT_ROOT, child_environment, settings
+from common.settings import PROJECT_ROOT, child_environment
 from infra.local import stack
 from infra.local.services import SERVICES
+from tests.support.live_run import Ended, sample_files
 from tests.support.stack import environment
 
-MBP10, TRADES = "esh4-20231225.mbp-10.dbn.zst", "esh4-20231225.trades.dbn.zst"
 LIMIT_S = 500
 LAKE_LIMIT_S = 1800
 """MinIO may have to be built first."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        assert self.code == 0, self.err
-        (line,) = self.out.splitlines()
-        parsed: dict[str, Any] = json.loads(line)
-        return parsed
-
-
-def sample() -> list[Path]:
-    return [settings().sample_data / "es" / name for name in (MBP10, TRADES)]
 
 
 def arguments(files: list[Path]) -> list[str]:
@@ -77,7 +56,7 @@ def place(home: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def replayed() -> dict[str, Any]:
     """What the engine alone makes of the sample."""
-    return finish(command("replay", *arguments(sample()), "--json")).summary
+    return finish(command("replay", *arguments(sample_files()), "--json")).summary
 
 
 def run_file(place: Path, service: str) -> dict[str, Any]:
@@ -87,7 +66,7 @@ def run_file(place: Path, service: str) -> dict[str, Any]:
 
 def in_mid_run(place: Path, do: Callable[[], None]) -> Ended:
     """A demo at 300 times real time, with ``do`` done once its producer publishes."""
-    demo = command("demo", "--home", str(place), *arguments(sample()), "--speed", "300", "--exit", "--json")
+    demo = command("demo", "--home", str(place), *arguments(sample_files()), "--speed", "300", "--exit", "--json")
     deadline = time.monotonic() + LIMIT_S
     while not (place / "run" / "producer.json").exists():
         assert demo.poll() is None, demo.communicate()
@@ -116,7 +95,7 @@ def test_a_demo_on_minio_and_a_rest_catalog_gives_what_the_embedded_one_gives(
     home: Path, namespace: str, replayed: dict[str, Any]
 ) -> None:
     """And its services' runs are recorded beside the tables, though they begin before there is any."""
-    demo = ("demo", "--lake", "--home", str(home), *arguments(sample()), "--exit", "--json")
+    demo = ("demo", "--lake", "--home", str(home), *arguments(sample_files()), "--exit", "--json")
     try:
         summary = finish(command(*demo, BREAKWATER_NAMESPACE=namespace), LAKE_LIMIT_S).summary
     finally:
@@ -143,7 +122,7 @@ def test_a_service_that_dies_is_named_and_all_else_is_ended(place: Path) -> None
 
 def test_a_broker_that_dies_in_mid_run_is_named_and_nothing_is_lost(place: Path, replayed: dict[str, Any]) -> None:
     """Before it dies, a second demo in the same place is refused."""
-    demo = ["demo", "--home", str(place), *arguments(sample()), "--exit", "--json"]
+    demo = ["demo", "--home", str(place), *arguments(sample_files()), "--exit", "--json"]
     refused: list[Ended] = []
 
     def refuse_then_kill() -> None:
@@ -165,7 +144,7 @@ def test_a_broker_that_dies_in_mid_run_is_named_and_nothing_is_lost(place: Path,
 
 
 def test_ctrl_c_ends_everything_that_was_started(place: Path) -> None:
-    demo = command("demo", "--home", str(place), *arguments(sample()), "--speed", "10", "--exit")
+    demo = command("demo", "--home", str(place), *arguments(sample_files()), "--speed", "10", "--exit")
     while not (place / "run" / "producer.json").exists():
         assert demo.poll() is None, demo.communicate()
         time.sleep(0.05)
@@ -181,12 +160,12 @@ def test_a_truncated_file_is_refused_clearly_and_what_was_before_the_damage_is_k
     place: Path, tmp_path: Path
 ) -> None:
     torn = tmp_path / "torn.dbn.zst"
-    torn.write_bytes((settings().sample_data / "es" / MBP10).read_bytes()[:200_000])
+    torn.write_bytes(sample_files()[0].read_bytes()[:200_000])
     ended = finish(command("demo", "--home", str(place), *arguments([torn]), "--exit", "--json"))
     assert ended.code == 1
     assert "torn.dbn.zst" in ended.err
     assert "Traceback" not in ended.err
-    whole = finish(command("demo", "--home", str(place), *arguments(sample()), "--exit", "--json")).summary
+    whole = finish(command("demo", "--home", str(place), *arguments(sample_files()), "--exit", "--json")).summary
     assert whole["tables"]["bronze.futures_mbp10"] == 43_717
     assert whole["tables"]["bronze.futures_trades"] == 2_973
 

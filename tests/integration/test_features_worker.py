@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import orjson
-import pytest
 from confluent_kafka import Consumer, Message
 
 from common import kafka, schemas, topics
@@ -21,19 +20,15 @@ from common.avro import Codec
 from common.config import load_config
 from common.endpoints import Endpoints
 from common.registry import Registry
-from common.settings import PROJECT_ROOT, child_environment, settings
+from common.settings import PROJECT_ROOT, child_environment
 from infra.local import stack as local_stack
 from processors.features.recovery import read_range
 from producers.replay import replay
 from producers.stream import stamped_batches
-from tests.support.stack import environment
+from tests.support.live_run import sample_files
+from tests.support.waiting import wait_until
 
 WAIT_S = 180.0
-
-
-def sample() -> list[Path]:
-    folder = settings().sample_data / "es"
-    return [folder / "esh4-20231225.mbp-10.dbn.zst", folder / "esh4-20231225.trades.dbn.zst"]
 
 
 @contextmanager
@@ -48,14 +43,6 @@ def worker(namespace: str, home: Path) -> Iterator[subprocess.Popen[bytes]]:
         finally:
             process.kill()
             process.wait()
-
-
-def wait_until(what: str, home: Path, true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not true():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {WAIT_S} s\n{(home / 'features.log').read_text()[-4000:]}")
-        time.sleep(0.02)
 
 
 def end(topic: str, client: Consumer | None = None) -> int:
@@ -73,7 +60,7 @@ def committed(topic: str) -> list[Message]:
 def publishing(namespace: str, speed: str) -> subprocess.Popen[bytes]:
     """A producer of the sample session: an hour of the market, ``speed`` times as fast."""
     command = [sys.executable, "-m", "producers", "publish", "--namespace", namespace, "--speed", speed]
-    for path in sample():
+    for path in sample_files():
         command += ["--file", str(path)]
     return subprocess.Popen(command, cwd=PROJECT_ROOT, env=child_environment(), stderr=subprocess.DEVNULL)
 
@@ -82,7 +69,7 @@ def expected(schema_id: int) -> list[bytes]:
     """The rows of an uninterrupted run, from the engine alone."""
     config = load_config()
     codec = Codec(schemas.load(topics.FEATURES))
-    steps = replay(stamped_batches(sample(), config), config)
+    steps = replay(stamped_batches(sample_files(), config), config)
     rows = (judged.features for judged in steps if judged.features.length)
     return [value for batch in rows for value in codec.encode(batch, schema_id).messages()]
 
@@ -128,17 +115,6 @@ def test_a_second_worker_takes_over_and_the_first_stops_with_an_error(
             wait_until("the first worker's end", home, lambda: first.poll() is not None)
             assert first.returncode == 1
             assert "has taken over SPY" in (home / "features.log").read_text()
-
-
-@pytest.fixture
-def own_broker(stack: Endpoints, home: Path) -> Iterator[Path]:
-    """A broker of this test's own, beside the session's registry."""
-    with environment(BREAKWATER_KAFKA_BOOTSTRAP=None, BREAKWATER_REGISTRY_URL=stack.registry_url):
-        local_stack.up(home, parts=("kafka",))
-        try:
-            yield home
-        finally:
-            local_stack.down(home)
 
 
 def test_a_broker_that_dies_in_mid_run_and_returns_costs_no_row_and_repeats_none(

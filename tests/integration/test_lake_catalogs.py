@@ -22,8 +22,9 @@ from lakehouse.commits import Committed, claim, commit_batch
 from lakehouse.query import AsOf
 from lakehouse.store import IcebergStore
 from lakehouse.tables import ensure_table
-from tests.integration.test_sink import WAIT_S, Trades, sink, wait_until
+from tests.integration.test_sink import Trades, sink
 from tests.support.lake import PATIENCE, SOURCE, TABLE, TOPIC, batch
+from tests.support.waiting import LIMIT_S, wait_until
 
 STANDS = f"SELECT count(*) AS n, count(DISTINCT _offset) AS different, coalesce(max(_offset), -1) AS last FROM {TABLE}"
 
@@ -49,7 +50,7 @@ def test_a_killed_sink_stores_every_record_once(trades: Trades, namespace: str, 
     with sink(namespace, home) as process:
         wait_until("the end", home, lambda: read.committed_offsets(TABLE).get((trades.topic, 0)) == trades.published)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(WAIT_S) == 0
+        assert process.wait(LIMIT_S) == 0
     stored = Counter(iceberg.scan(TABLE, columns=["_offset"])["_offset"].to_pylist())
     assert set(stored.values()) == {1}
     assert sorted(stored) == list(range(trades.published))
@@ -71,7 +72,7 @@ def test_a_query_sees_everything_up_to_now_once_whatever_is_committed_meanwhile(
         publisher.start()
         try:
             committed = set()
-            deadline = time.monotonic() + WAIT_S
+            deadline = time.monotonic() + LIMIT_S
             while len(committed) < 5 and time.monotonic() < deadline:
                 acknowledged = trades.published
                 found = query.run(STANDS, tail=True).to_pylist()[0]

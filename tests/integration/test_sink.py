@@ -6,9 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,7 @@ from lakehouse import read
 from tests.support.lake import TABLE, trade
 from tests.support.lake_servers import catalog_environment, lake
 from tests.support.small_disk import Disk, small_disk
-
-WAIT_S = 300.0
+from tests.support.waiting import LIMIT_S, wait_until
 
 
 @contextmanager
@@ -47,14 +45,6 @@ def sink(namespace: str, home: Path, member: str = "main") -> Iterator[subproces
         finally:
             process.kill()
             process.wait()
-
-
-def wait_until(what: str, home: Path, true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not true():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {WAIT_S} s\n{(home / 'sink.log').read_text()[-4000:]}")
-        time.sleep(0.05)
 
 
 def ready(home: Path) -> bool:
@@ -126,7 +116,7 @@ def test_a_sink_killed_again_and_again_stores_every_record_once(trades: Trades, 
         wait_until("the end", home, lambda: read.committed_offsets(TABLE).get((trades.topic, 0)) == count)
         wait_until("readiness", home, lambda: ready(home))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(WAIT_S) == 0
+        assert process.wait(LIMIT_S) == 0
     rows = iceberg.scan(TABLE, columns=["_partition", "_offset", "event_id"])
     stored = Counter(zip(rows["_partition"].to_pylist(), rows["_offset"].to_pylist(), strict=True))
     assert set(stored.values()) == {1}
@@ -144,7 +134,7 @@ def test_a_sink_that_is_ended_has_left_the_groups_and_another_goes_on_with_its_p
     group, admin = f"breakwater.sink.{trades.topic}", kafka.admin()
 
     def members() -> list[str]:
-        described = admin.describe_consumer_groups([group])[group].result(WAIT_S)
+        described = admin.describe_consumer_groups([group])[group].result(LIMIT_S)
         return sorted(member.group_instance_id for member in described.members)
 
     trades.publish(100)
@@ -153,7 +143,7 @@ def test_a_sink_that_is_ended_has_left_the_groups_and_another_goes_on_with_its_p
         with sink(namespace, home, "b"):
             wait_until("the second member", home, lambda: members() == ["a", "b"])
             first.send_signal(signal.SIGTERM)
-            assert first.wait(WAIT_S) == 0
+            assert first.wait(LIMIT_S) == 0
             assert members() == ["b"]
             trades.publish(100)
             wait_until("the rest", home, lambda: read.committed_offsets(TABLE)[trades.topic, 0] == 200)
@@ -245,14 +235,14 @@ def test_a_recreated_topic_stops_the_sink_with_nothing_written(trades: Trades, n
     with sink(namespace, home) as process:
         wait_until("rows", home, lambda: read.table_rows(TABLE) == 100)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(WAIT_S) == 0
+        assert process.wait(LIMIT_S) == 0
     admin = kafka.admin()
     admin.delete_topics([trades.topic])[trades.topic].result(30)
     wait_until("the deletion", home, lambda: trades.topic not in admin.list_topics(timeout=10).topics)
     kafka.ensure_topics([topics.TopicSpec(trades.topic, 1)])
     trades.publish(200)
     with sink(namespace, home) as process:
-        assert process.wait(WAIT_S) == 1
+        assert process.wait(LIMIT_S) == 1
     output = (home / "sink.log").read_text()
     assert "its offsets mean something else" in output and "hint: The topic was recreated" in output
     assert read.table_rows(TABLE) == 100
@@ -266,4 +256,4 @@ def test_a_sink_started_before_its_topics_says_so_and_waits(stack: Endpoints, na
         wait_until("readiness", home, lambda: ready(home))
         assert iceberg.table_names() == sorted(iceberg.TABLES.values())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(WAIT_S) == 0
+        assert process.wait(LIMIT_S) == 0

@@ -45,6 +45,12 @@ class Ended:
         parsed: dict[str, Any] = json.loads(self.out)
         return parsed
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The one line of JSON of a command that must have succeeded."""
+        assert self.code == 0, self.err
+        return self.data
+
 
 @dataclass(frozen=True)
 class LiveRun:
@@ -69,9 +75,7 @@ class LiveRun:
 
     def json(self, *arguments: str, **changes: str) -> dict[str, Any]:
         """What a command that must succeed says as JSON."""
-        ended = self.command(*arguments, "--json", **changes)
-        assert ended.code == 0, ended.err
-        return ended.data
+        return self.command(*arguments, "--json", **changes).summary
 
 
 @contextmanager

@@ -55,6 +55,14 @@ def pack_all() -> None:
         assert compaction.pack(table(), packing)
 
 
+def finished_hour(store: IcebergStore) -> compaction.Packing:
+    """What is to be packed of four trades in an hour and a fifth one in the next."""
+    add(store, 0, 4)
+    add(store, 4, 5, hour=1)
+    (packing,) = compaction.plan(table())
+    return packing
+
+
 def on_disk(home: Path) -> set[Path]:
     return {path for path in (home / "lake" / "warehouse").rglob("*") if path.is_file()}
 
@@ -104,9 +112,7 @@ def test_files_near_the_target_are_left_and_bins_stay_below_it(store: IcebergSto
 def test_a_sink_that_commits_in_the_midst_of_a_packing_loses_nothing(
     store: IcebergStore, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add(store, 0, 4)
-    add(store, 4, 5, hour=1)
-    (packing,) = compaction.plan(table())
+    packing = finished_hour(store)
     original = catalog.commit_table
 
     def late(*args: Any, **kwargs: Any) -> Any:
@@ -124,9 +130,7 @@ def test_a_sink_that_commits_in_the_midst_of_a_packing_loses_nothing(
 def test_a_packing_whose_answer_is_lost_is_found_or_made_again_never_twice(
     store: IcebergStore, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, landed: bool
 ) -> None:
-    add(store, 0, 4)
-    add(store, 4, 5, hour=1)
-    (packing,) = compaction.plan(table())
+    packing = finished_hour(store)
     original = catalog.commit_table
 
     def lost(*args: Any, **kwargs: Any) -> Any:
@@ -145,9 +149,7 @@ def test_a_packing_that_landed_unseen_keeps_its_file_when_its_snapshot_was_let_g
     store: IcebergStore, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Refused after it had landed, its snapshot gone: only that the old files are away tells that it did."""
-    add(store, 0, 4)
-    add(store, 4, 5, hour=1)
-    (packing,) = compaction.plan(table())
+    packing = finished_hour(store)
     original = catalog.commit_table
 
     def sent_twice(*args: Any, **kwargs: Any) -> Any:
@@ -165,9 +167,7 @@ def test_a_packing_that_landed_unseen_keeps_its_file_when_its_snapshot_was_let_g
 
 
 def test_a_packing_of_files_that_somebody_replaced_is_dropped_with_its_file(store: IcebergStore, home: Path) -> None:
-    add(store, 0, 4)
-    add(store, 4, 5, hour=1)
-    (packing,) = compaction.plan(table())
+    packing = finished_hour(store)
     assert compaction.pack(table(), packing)
     before = on_disk(home)
     assert not compaction.pack(table(), packing)
