@@ -36,7 +36,7 @@ _SIDES = pa.array(["B", "A"])
 
 
 @dataclass(slots=True)
-class _Interval:
+class SymbolInterval:
     """As the vendor's encoder wants a mapping's days."""
 
     start_date: dt.date
@@ -45,7 +45,7 @@ class _Interval:
 
 
 @dataclass(slots=True)
-class _Mapping:
+class SymbolMapping:
     """As the vendor's encoder wants a mapping."""
 
     raw_symbol: str
@@ -87,7 +87,7 @@ class DbnFile(CompressedFile):
     def __init__(self, path: Path, schema: str, begin_ns: int, end_ns: int) -> None:
         super().__init__(path)
         day = dt.date(1970, 1, 1) + dt.timedelta(days=begin_ns // NS_PER_DAY)
-        mapping = _Mapping(SYMBOL, [_Interval(day, day + dt.timedelta(days=1), str(INSTRUMENT_ID))])
+        mapping = SymbolMapping(SYMBOL, [SymbolInterval(day, day + dt.timedelta(days=1), str(INSTRUMENT_ID))])
         metadata = databento_dbn.Metadata(
             dataset=SIMULATED_DATASET,
             start=begin_ns,

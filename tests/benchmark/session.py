@@ -14,6 +14,7 @@ from common.sessions import cme_es_sessions
 from common.settings import settings
 from producers.dbn.file import LAYOUTS
 from producers.simulator import simulate
+from producers.simulator.files import SymbolInterval, SymbolMapping
 from tests.support.dbn_files import content
 
 SAMPLE = ("esh4-20231225.mbp-10.dbn.zst", "esh4-20231225.trades.dbn.zst")
@@ -41,23 +42,6 @@ class Session:
     def snaps(self) -> int:
         """Snaps that lie within it."""
         return self.span_ns // SNAP_NS
-
-
-@dataclass(slots=True)
-class _Interval:
-    """As the vendor's encoder wants a mapping's days."""
-
-    start_date: dt.date
-    end_date: dt.date
-    symbol: str
-
-
-@dataclass(slots=True)
-class _Mapping:
-    """As the vendor's encoder wants a mapping."""
-
-    raw_symbol: str
-    intervals: list[_Interval]
 
 
 def recorded() -> tuple[Path, Path] | None:
@@ -105,7 +89,7 @@ def _records(path: Path, schema: str) -> NDArray[np.void]:
 def _header(schema: str, records: NDArray[np.void], begin_ns: int) -> bytes:
     instrument = str(records["instrument_id"][0])
     day = dt.datetime.fromtimestamp(begin_ns // 1_000_000_000, dt.UTC).date()
-    mapping = _Mapping("ES", [_Interval(day, day + dt.timedelta(days=7), instrument)])
+    mapping = SymbolMapping("ES", [SymbolInterval(day, day + dt.timedelta(days=7), instrument)])
     return content(schema, records[:0], start=begin_ns, symbols=["ES"], mappings=[mapping])
 
 
