@@ -14,6 +14,9 @@ from common.settings import PROJECT_ROOT
 
 LINTERS = (("ruff", "check"), ("ruff", "format", "--check"), ("mypy",))
 
+WORKERS = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadgroup")
+"""Of a whole suite: as many processes as the machine has cores. Each starts servers of its own when a test asks."""
+
 
 class Suite(enum.StrEnum):
     """What to run."""
@@ -34,7 +37,7 @@ def test(
     ctx: typer.Context,
     suite: Annotated[Suite, typer.Argument(help="Which suite; 'all' also runs ruff and mypy.")] = Suite.ALL,
 ) -> None:
-    """Run the tests. Arguments after the suite go to pytest: breakwater test unit -k codec."""
+    """Run the tests, on all cores. What follows a suite goes to pytest, in one process: test unit -k codec."""
     console = Console(stderr=True)
     failed = []
     if suite is Suite.ALL:
@@ -44,7 +47,7 @@ def test(
                 failed.append(" ".join(linter))
     where = "tests" if suite is Suite.ALL else f"tests/{suite.value}"
     console.print(f"[bold]pytest {where}[/bold]")
-    command = [sys.executable, "-m", "pytest", where, *ctx.args]
+    command = [sys.executable, "-m", "pytest", where, *(ctx.args or WORKERS)]
     if subprocess.run(command, cwd=PROJECT_ROOT, check=False).returncode != 0:
         failed.append("pytest")
     if failed:
