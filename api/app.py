@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, WebSocket
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import metrics, models, problems
@@ -26,7 +28,8 @@ last row: it is the same on every replica and after every restart.
 
 **`WS /ws/levels`** sends `{"type": "snapshot", "seq": n, ...}`, then `{"type": "update", "seq": m, "prev_seq": n,
 "skipped": 0, ...}` for every snap, with the payload of `GET /v1/levels`. `?since_seq=n` resumes; `{"type":
-"subscribe", "levels": ["ROUND_545"]}` narrows. A client that falls behind jumps to the newest snap; one that does not
+"subscribe", "levels": ["ROUND_545"]}` narrows; the answer names under `unknown` what the newest snap does not have. A
+client that falls behind jumps to the newest snap; one that does not
 read is closed with 1013.
 
 **`WS /ws/flow`** does the same for option flow: `{"ts", "underlying", "strikes": [{"id": "C545", "expiration",
@@ -35,6 +38,29 @@ read is closed with 1013.
 
 Errors are `application/problem+json` (RFC 9457).
 """
+
+
+VERSION = "0.1.0"
+
+INDEX: dict[str, object] = {
+    "name": "Breakwater",
+    "version": VERSION,
+    "links": {
+        "levels": "/v1/levels",
+        "history": "/v1/levels/{level_id}/history",
+        "health": "/v1/health",
+        "config": "/v1/config",
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+        "live_levels": "/ws/levels",
+        "live_flow": "/ws/flow",
+    },
+}
+
+_WITHOUT_SWAGGER = (
+    "<p>This page is drawn by Swagger UI, which the browser fetches from cdn.jsdelivr.net. Without the internet read"
+    ' <a href="/openapi.json">/openapi.json</a>.</p>'
+)
 
 
 def create_app(state: ApiState) -> FastAPI:
@@ -47,7 +73,9 @@ def create_app(state: ApiState) -> FastAPI:
 
     app = FastAPI(
         title="Breakwater",
-        version="0.1.0",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
         description=DESCRIPTION,
         lifespan=lifespan,
         openapi_tags=[
@@ -61,6 +89,14 @@ def create_app(state: ApiState) -> FastAPI:
     app.include_router(router)
     problems.install(app)
 
+    @app.get("/", include_in_schema=False)
+    async def index() -> dict[str, object]:
+        return INDEX
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return _docs_page()
+
     @app.websocket("/ws/levels")
     async def levels_socket(websocket: WebSocket) -> None:
         await state.hub.serve(websocket)
@@ -72,6 +108,12 @@ def create_app(state: ApiState) -> FastAPI:
     app.add_middleware(AccessLog)
     _document(app)
     return app
+
+
+def _docs_page() -> HTMLResponse:
+    """Swagger UI over the document; where it cannot be fetched, a way to the document."""
+    page = bytes(get_swagger_ui_html(openapi_url="/openapi.json", title="Breakwater").body).decode()
+    return HTMLResponse(page.replace('<div id="swagger-ui">', f'<div id="swagger-ui">{_WITHOUT_SWAGGER}'))
 
 
 def _document(app: FastAPI) -> None:

@@ -32,7 +32,13 @@ _TIME_HELP = "ISO 8601 (UTC unless it has an offset) or integer ns since the epo
 
 
 @router.get("/levels", tags=["levels"], response_model=models.Levels, responses=problems.responses(503))
-async def levels(request: Request, state: State) -> Response:
+async def levels(
+    request: Request,
+    state: State,
+    limit: Annotated[int | None, Query(ge=1, description="So many levels at most, the nearest; all when left out.")] = (
+        None
+    ),
+) -> Response:
     """The newest whole snap: every level near spot, nearest first.
 
     The ETag is the snap's sequence number: a request with `If-None-Match` is answered 304 until there is a newer one.
@@ -46,7 +52,8 @@ async def levels(request: Request, state: State) -> Response:
     asked_for = request.headers.get("if-none-match", "")
     if headers["ETag"] in (tag.strip().removeprefix("W/") for tag in asked_for.split(",")):
         return Response(status_code=304, headers=headers)
-    return Response(snap.body, headers=headers, media_type="application/json")
+    body = snap.body if limit is None else snap.body_of_nearest(limit)
+    return Response(body, headers=headers, media_type="application/json")
 
 
 @router.get(

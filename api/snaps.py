@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from api.payload import Columns, columns_of, flow_payload, int_column, snap_payload, to_json
+from api.payload import Columns, columns_of, flow_payload, int_column, snap_payload, strike_id, to_json
 from common.columns import Batch, concat, string_list
 from common.config import NS_PER_MS
 
@@ -63,6 +63,11 @@ class WholeSnap(ABC):
         """:attr:`body` as text, for WebSocket frames."""
         return self.body.decode()
 
+    @cached_property
+    @abstractmethod
+    def ids(self) -> frozenset[str]:
+        """What clients may name to narrow it."""
+
     def body_of(self, only: frozenset[str]) -> bytes:
         """The payload with what has these ids only."""
         return to_json({"seq": self.seq, **self.payload(only)})
@@ -74,6 +79,16 @@ class Snap(WholeSnap):
     def payload(self, only: Collection[str] | None = None) -> dict[str, Any]:
         """The market and its levels, nearest first."""
         return snap_payload(self.columns, only)
+
+    def body_of_nearest(self, count: int) -> bytes:
+        """The payload with so many levels at most, the nearest."""
+        payload = self.payload()
+        return to_json({"seq": self.seq, **payload, "levels": payload["levels"][:count]})
+
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """Those of its levels."""
+        return frozenset(self.level_ids)
 
     @cached_property
     def level_ids(self) -> tuple[str, ...]:
@@ -88,6 +103,11 @@ class FlowSnap(WholeSnap):
     def payload(self, only: Collection[str] | None = None) -> dict[str, Any]:
         """The flow of each strike and right."""
         return flow_payload(self.columns, only)
+
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """Those of its strikes and rights."""
+        return frozenset(map(strike_id, self.columns["right"], self.columns["strike"]))
 
 
 AnySnap = TypeVar("AnySnap", bound=WholeSnap)

@@ -2,7 +2,8 @@
 
 Frames from here (JSON texts): ``snapshot`` {seq, ...payload}; ``update`` {seq, prev_seq, skipped, ...payload};
 ``heartbeat`` {seq, ts} when idle; ``reset`` {reason} before a snapshot that does not continue what was sent;
-``subscribed`` {levels}; ``error`` {detail, hint}. Frames from the client: ``{"type": "subscribe", "levels":
+``subscribed`` {levels, unknown}, with those that the newest snap does not have: they come once a snap has them;
+``error`` {detail, hint}. Frames from the client: ``{"type": "subscribe", "levels":
 ["ROUND_680"]}``, with null for all levels; on /ws/flow ``"strikes": ["C680"]``.
 
 Every update carries the whole snap, so ``prev_seq`` only tells whether something was left out. ``?since_seq=n`` goes
@@ -170,7 +171,10 @@ class Client(Generic[AnySnap]):
             detail = f"{key} must be null or a list of 1 to {SUBSCRIBE_IDS_MAX} ids"
             return {"type": "error", "detail": detail, "hint": hint}
         self._snapshot_due = True
-        return {"type": "subscribed", key: None if self._only is None else sorted(self._only)}
+        latest = self._live.latest
+        unknown = frozenset() if self._only is None or latest is None else self._only - latest.ids
+        wanted = None if self._only is None else sorted(self._only)
+        return {"type": "subscribed", key: wanted, "unknown": sorted(unknown)}
 
     async def send(self) -> None:
         """Send what is due until the client is closed."""

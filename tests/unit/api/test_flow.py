@@ -121,8 +121,8 @@ async def test_a_client_gets_the_strikes_it_subscribes_to() -> None:
     state = make_state(LiveSignals(), flow=live_flow(0))
     async with serving(state) as address, connect(f"ws://{address}/ws/flow") as client:
         await frame(client, "snapshot")
-        await client.send('{"type":"subscribe","strikes":["C546"]}')
-        assert await frame(client) == {"type": "subscribed", "strikes": ["C546"]}
+        await client.send('{"type":"subscribe","strikes":["C546","C9000"]}')
+        assert await frame(client) == {"type": "subscribed", "strikes": ["C546", "C9000"], "unknown": ["C9000"]}
         assert [strike["id"] for strike in (await frame(client, "snapshot"))["strikes"]] == ["C546"]
         await client.send('{"type":"subscribe","levels":["VWAP"]}')
         refused = await frame(client)

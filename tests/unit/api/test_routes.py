@@ -63,6 +63,34 @@ async def test_the_etag_is_the_sequence_number() -> None:
         assert (await client.get("/v1/levels", headers={"If-None-Match": etag})).status_code == 200
 
 
+async def test_a_limit_keeps_the_nearest_levels() -> None:
+    async with calling(make_state(fed(0, 1))) as client:
+        response = await client.get("/v1/levels?limit=2")
+        found = models.Levels.model_validate_json(response.content)
+        assert [level.id for level in found.levels] == ["ROUND_472", "VWAP"]
+        assert (await client.get("/v1/levels?limit=9")).content == (await client.get("/v1/levels")).content
+        assert_problem(await client.get("/v1/levels?limit=0"), 400, "limit=0")
+
+
+async def test_the_root_leads_to_what_there_is() -> None:
+    async with calling(make_state(fed(0))) as client:
+        index = (await client.get("/")).json()
+        assert index["name"] == "Breakwater" and index["version"]
+        documented = (await client.get("/openapi.json")).json()["paths"]
+        for name, path in index["links"].items():
+            if not name.startswith("live_"):
+                assert path in documented or (await client.get(path)).status_code == 200
+        for path in documented:
+            assert path in index["links"].values()
+
+
+async def test_the_documents_page_leads_on_where_the_internet_is_away() -> None:
+    async with calling(make_state(fed(0))) as client:
+        page = (await client.get("/docs")).text
+    _, _, inside = page.partition('<div id="swagger-ui">')
+    assert 'href="/openapi.json"' in inside.partition("</div>")[0]
+
+
 async def test_history_pages_through_a_level() -> None:
     async with calling(make_state(fed(*range(5)))) as client:
         first = await client.get("/v1/levels/VWAP/history", params={"limit": 3})

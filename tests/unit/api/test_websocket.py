@@ -142,7 +142,7 @@ async def test_a_client_gets_the_levels_it_subscribes_to() -> None:
     async with serving(make_state(live)) as address, connect(f"ws://{address}/ws/levels") as client:
         assert len((await frame(client))["levels"]) == 3
         await client.send('{"type":"subscribe","levels":["VWAP","NOT_YET"]}')
-        assert await frame(client) == {"type": "subscribed", "levels": ["NOT_YET", "VWAP"]}
+        assert await frame(client) == {"type": "subscribed", "levels": ["NOT_YET", "VWAP"], "unknown": ["NOT_YET"]}
         snapshot = await frame(client)
         assert (snapshot["type"], [level["id"] for level in snapshot["levels"]]) == ("snapshot", ["VWAP"])
         live.append(more(1))
@@ -150,7 +150,7 @@ async def test_a_client_gets_the_levels_it_subscribes_to() -> None:
         assert (update["type"], update["prev_seq"]) == ("update", 2)
         assert [level["id"] for level in update["levels"]] == ["VWAP"]
         await client.send('{"type":"subscribe","levels":null}')
-        assert await frame(client) == {"type": "subscribed", "levels": None}
+        assert await frame(client) == {"type": "subscribed", "levels": None, "unknown": []}
         assert len((await frame(client))["levels"]) == 3
 
 
