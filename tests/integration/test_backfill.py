@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from common import iceberg, topics
 from common.config import load_config
-from common.errors import ConfigError, InputError
+from common.errors import ConfigError, InputError, UnavailableError
 from common.settings import tell_library
 from infra.backfill import app
 from producers.replay.backfill.plan import ATTEMPTS, backfill, sessions_between
@@ -190,6 +191,14 @@ def test_an_error_in_a_task_names_what_went_wrong_and_other_code_is_refused(stor
     assert isinstance(missing, InputError) and "nowhere.dbn" in str(missing)
     assert isinstance(other, ConfigError) and "other code" in str(other)
     assert finished(one) is None
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{free}", "auto"])
+def test_a_cluster_that_is_not_there_is_named(stored: Path, address: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        named = address.format(free=server.getsockname()[1])
+    with pytest.raises(UnavailableError, match=f"Ray at {named}"), ray_workers(1, named):
+        pass
 
 
 def test_sessions_are_those_of_the_exchange() -> None:

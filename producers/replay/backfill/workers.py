@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from common.settings import PROJECT_ROOT, environment_with_prefix, settings, tel
 from producers.replay.backfill.session import Done, Job, compute
 
 LOOPBACK = "127.0.0.1"
+ANSWER_S = 10.0
 STORE_BYTES = 80 * 1024 * 1024
 """Ray's shared memory here: tasks pass a few numbers, rows go to files."""
 
@@ -94,6 +96,7 @@ def ray_workers(workers: int, address: str | None) -> Iterator[OnRay]:
         try:
             try:
                 if address is not None:
+                    _call(address)
                     ray.init(address=address, **shared)
                 else:
                     ray.init(
@@ -116,6 +119,12 @@ def ray_workers(workers: int, address: str | None) -> Iterator[OnRay]:
             ray.shutdown()
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _call(address: str) -> None:
+    """Raises OSError when nothing listens there, ValueError for no address: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), ANSWER_S).close()
 
 
 def _cause(error: Exception) -> Exception:
