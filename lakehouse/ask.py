@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
@@ -18,8 +18,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from common.cli.entry import exit_on_error
-from common.cli.options import HomeOption
+from common.cli.options import HomeOption, require_home
+from common.config import NS_PER_S
 from common.errors import InputError
+from common.times import parse_time
 from lakehouse.query import AsOf, names, question, run, stored
 
 LONGEST_TABLE = 200
@@ -49,13 +51,7 @@ def query(
         ),
     ] = None,
     at_snapshot: Annotated[int | None, typer.Option(help="The table as of this snapshot.")] = None,
-    at_time: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d"],
-            help="The tables as of (UTC).",
-        ),
-    ] = None,
+    at_time: Annotated[str | None, typer.Option(help="The tables as of, e.g. 2025-06-03T13:30 (UTC), or ns.")] = None,
     tag: Annotated[str | None, typer.Option(help="The tables as of this tag.")] = None,
     form: Annotated[Format, typer.Option("--format", help="How the answer is printed.")] = Format.TABLE,
     home: HomeOption = None,
@@ -67,12 +63,20 @@ def query(
             return
         if sql is None:
             raise InputError("give SQL, or @NAME", hint=f"The stored queries are: {', '.join(names())}")
-        past = (at_snapshot, tag, at_time)
+        past = (at_snapshot, tag, None if at_time is None else _moment(at_time))
         as_of = None if past == (None, None, None) else AsOf(*past)
         if as_of is not None and tail:
             raise InputError("a past state has no tail", hint="Leave out --tail.")
+        require_home()
         text = stored(sql[1:]) if sql.startswith("@") else sql
         _print(run(text, as_of=as_of, tail=tail, note=_note), form)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromtimestamp(parse_time(text) / NS_PER_S, UTC)
+    except (OverflowError, ValueError):
+        raise InputError(f"{text} is no time of a table", hint="Write it as 2025-06-03T13:30 (UTC).") from None
 
 
 def _list(form: Format) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 
 import duckdb
@@ -37,6 +38,8 @@ _LISTING = (
     "SELECT table_schema || '.' || table_name AS table_name FROM information_schema.tables"
     " WHERE table_schema <> 'main' ORDER BY ALL"
 )
+SHOW_TABLES = "SHOW TABLES"
+_NO_TABLE = re.compile(r"Table with name (\S+) does not exist")
 _CATALOGS = re.compile(r"\b(information_schema|duckdb_\w+|pragma|show)\b", re.IGNORECASE)
 """Words of a query that asks which tables and columns there are."""
 
@@ -95,14 +98,17 @@ def run(
             relation = connection.sql(_LISTING if _SHOW_TABLES.match(sql) else sql)
             return pa.table({}) if relation is None else relation.to_arrow_table()
         except duckdb.Error as error:
-            raise InputError(f"the query cannot be run: {error}", hint=_hint()) from error
+            message, hint = _explained(str(error))
+            raise InputError(f"the query cannot be run: {message}", hint=hint) from error
 
 
 def stored(name: str) -> str:
     """The SQL of ``queries/<name>.sql``. Raises InputError that names the ones there are."""
     path = QUERIES / f"{name.removesuffix('.sql')}.sql"
     if path.parent != QUERIES or not path.is_file():
-        raise InputError(f"there is no query named {name!r}", hint=f"The queries are: {', '.join(names())}")
+        near = get_close_matches(name, names(), n=1)
+        hint = f"Did you mean @{near[0]}?" if near else f"The queries are: {', '.join(names())}"
+        raise InputError(f"there is no query named {name!r}", hint=hint)
     return path.read_text(encoding="utf-8")
 
 
@@ -196,6 +202,21 @@ def _topic(name: str) -> str:
     return "" if table is None else table.properties.get(TOPIC_PROPERTY, "")
 
 
-def _hint() -> str:
-    known = ", ".join(iceberg.table_names())
-    return f"The tables are: {known}" if known else "No table exists yet: run ./breakwater demo first."
+def _explained(error: str) -> tuple[str, str | None]:
+    """DuckDB's message, and what to do about it. Its own guesses at tables are of catalogs that nobody asks."""
+    missing = _NO_TABLE.search(error)
+    if missing is not None:
+        return error.partition("\n")[0], _near_table(missing[1])
+    if "Candidate bindings" in error:
+        return error, 'The columns of a table: ./breakwater query "DESCRIBE gold.levels_signals"'
+    return error, None
+
+
+def _near_table(name: str) -> str:
+    known = iceberg.table_names()
+    if not known:
+        return "No table exists yet: run ./breakwater demo first."
+    bare = {full.partition(".")[2]: full for full in known}
+    near = get_close_matches(name.lower(), bare, n=1)
+    listing = f'All of them: ./breakwater query "{SHOW_TABLES}"'
+    return f"Did you mean {bare[near[0]]}? {listing}" if near else listing

@@ -46,13 +46,18 @@ BEHIND_NS = 10 * NS_PER_S
 
 TIMEOUT_S = 20.0
 
+_PRICE_HINT = "Give US dollars with at most four decimals, more than 0 and less than a million, such as 601.5."
+
 Kind = Literal["HOTZONE_ADD", "HOTZONE_REMOVE"]
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Set levels of your own while the market runs.")
 
 PricesArgument = Annotated[
-    list[float], typer.Argument(help="Prices in USD, in terms of the underlying.", metavar="PRICE…")
+    list[str], typer.Argument(help="Prices in USD, in terms of the underlying.", metavar="PRICE…")
 ]
+_DASHED = {"ignore_unknown_options": True}
+"""A negative price is a wrong price, not an unknown option."""
+
 ComplexOption = Annotated[str, typer.Option("--complex", help="Complex that the level belongs to.")]
 ByOption = Annotated[str | None, typer.Option("--by", help="Who asks; kept in the record.")]
 
@@ -60,10 +65,22 @@ ByOption = Annotated[str | None, typer.Option("--by", help="Who asks; kept in th
 # Pure
 
 
+def parse_prices(texts: Iterable[str]) -> list[float]:
+    """The prices as typed. Raises InputError that names the one that is none."""
+    found = []
+    for text in texts:
+        try:
+            found.append(float(text))
+        except ValueError:
+            raise InputError(f"{text!r} is no price of a level", hint=_PRICE_HINT) from None
+        price_e4(found[-1])
+    return found
+
+
 def price_e4(price: float) -> int:
     """The price in 0.0001 USD. Raises InputError for what is none."""
     if not 0 < price < 1e6 or abs(price * E4 - round(price * E4)) > 1e-6:
-        raise InputError(f"{price!r} is no price of a level", hint="Give US dollars with at most four decimals.")
+        raise InputError(f"{price!r} is no price of a level", hint=_PRICE_HINT)
     return round(price * E4)
 
 
@@ -237,7 +254,7 @@ def request_log(complex_name: str) -> Iterator[RequestLog]:
 # Commands
 
 
-@app.command()
+@app.command(context_settings=_DASHED)
 def add(
     prices: PricesArgument, complex_name: ComplexOption = "SPY", by: ByOption = None, home: HomeOption = None
 ) -> None:
@@ -245,7 +262,7 @@ def add(
     _ask("HOTZONE_ADD", prices, complex_name, by)
 
 
-@app.command()
+@app.command(context_settings=_DASHED)
 def remove(
     prices: PricesArgument, complex_name: ComplexOption = "SPY", by: ByOption = None, home: HomeOption = None
 ) -> None:
@@ -261,7 +278,9 @@ def show(complex_name: ComplexOption = "SPY", home: HomeOption = None) -> None:
             typer.echo(shown([price]))
 
 
-def _ask(kind: Kind, prices: Sequence[float], complex_name: str, by: str | None) -> None:
+def _ask(kind: Kind, texts: Sequence[str], complex_name: str, by: str | None) -> None:
+    prices = parse_prices(texts)
+    topics.partition_of(complex_name)
     with request_log(complex_name) as log:
         changed = log.ask(kind, prices, by)
     done = "set" if kind == "HOTZONE_ADD" else "removed"

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from common.cli.options import HomeOption
+from common.cli.options import StoredHomeOption
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="List the services' runs and show one.")
 
@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="List the ser
 def list_(
     last: Annotated[int, typer.Option(help="How many at most.", min=1)] = 20,
     service: Annotated[str | None, typer.Option(help="Only this service's.")] = None,
-    home: HomeOption = None,
+    home: StoredHomeOption = None,
 ) -> None:
     """The newest runs, the newest first; `show` knows the rest of each."""
     from common.manifests import listed
@@ -44,7 +44,7 @@ def _took(begin: str, end: str | None) -> str:
 @app.command()
 def show(
     run: Annotated[str, typer.Argument(help="Its id.", show_default=False)],
-    home: HomeOption = None,
+    home: StoredHomeOption = None,
 ) -> None:
     """Everything that is known of a run, as JSON."""
     from dataclasses import asdict

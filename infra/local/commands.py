@@ -92,7 +92,8 @@ def show_status(
         table.add_row(s.name, _coloured(s.state), str(s.pid or ""), s.address)
     for one in services:
         table.add_row(one["name"], _coloured(one["state"]), str(one["pid"]), one["address"])
-    console.print(f"home {home}", style="dim", highlight=False, soft_wrap=True)
+    there = "" if home.is_dir() else " (not there yet)"
+    console.print(f"home {home}{there}", style="dim", highlight=False, soft_wrap=True)
     console.print(f"logs {home / 'logs'}", style="dim", highlight=False, soft_wrap=True)
     console.print(table)
     for one in services:

@@ -109,7 +109,10 @@ def certify(date: int, log: Log | None, namespace: str = "") -> Certificate:
         if found is not None:
             counted[topic] = found
     if not counted:
-        raise InputError(f"nothing is stored of the session {date}", hint="./breakwater topics shows what there is.")
+        raise InputError(
+            f"nothing is stored of the session {date}",
+            hint='Those there are: ./breakwater query "SELECT DISTINCT session_date FROM gold.levels_signals"',
+        )
     digest = ContentDigest([field.name for field in training_record().fields])
     table = iceberg.load_table("gold.training_es_pipeline")
     for rows in _session_rows(table, begin_ns, end_ns, ("ts_event_ns", "level_id")):

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common import meta
-from common.cli.options import HomeOption
+from common.cli.options import StoredHomeOption
 from common.errors import ConfigError, UnavailableError
 from common.settings import settings
 from lakehouse.certificates.certificate import Certificate, certify, difference
@@ -25,7 +25,7 @@ app = typer.Typer(add_completion=False)
 def run(
     date: Annotated[str, typer.Argument(help="Trade date, e.g. 2025-06-03.", show_default=False)],
     renew: Annotated[bool, typer.Option("--renew", help="Replace the stored certificate.")] = False,
-    home: HomeOption = None,
+    home: StoredHomeOption = None,
 ) -> None:
     """Count and hash what each layer holds of a session.
 

@@ -17,7 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 
 from common import iceberg
-from common.cli.options import HomeOption
+from common.cli.options import HomeOption, require_home
 from common.errors import InputError
 from common.settings import settings
 from common.telemetry import Health, configure_logging, get_logger, serve_health, stop_requested
@@ -64,6 +64,8 @@ def maintain_tables(
     """
     bounds = Bounds(target * MIB, timedelta(days=snapshot_days), keep, timedelta(hours=orphan_hours))
     wanted = tuple(tables or ())
+    if every is None:
+        require_home()
     _opened(wanted)
     if every is None:
         Console().print(shown_rounds(_round(wanted, bounds, dry_run=dry_run), dry_run=dry_run))

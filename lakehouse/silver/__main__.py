@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from common.cli.entry import exit_on_error, invoke
-from common.cli.options import HomeOption
+from common.cli.options import HomeOption, require_home
+from common.settings import override
 from common.telemetry import configure_logging
 from lakehouse.silver.service import SERVICE, compute, prepare, serve
 
@@ -27,18 +30,34 @@ def silver(
 
     Runs until SIGTERM or Ctrl-C. It can be killed at any time and goes on from the tables' own bookkeeping.
     """
-    configure_logging(SERVICE)
     with exit_on_error():
         if not once:
+            configure_logging(SERVICE)
             serve()
             return
-        done = compute(*prepare(), threading.Event())
+        require_home()
+        done = _once(Console(stderr=True))
     shown = Table(show_edge=False, header_style="bold")
     shown.add_column("table")
     shown.add_column("rows computed", justify="right")
     for name, rows in done.items():
         shown.add_row(name, f"{rows:,}")
     Console().print(shown)
+
+
+def _once(console: Console) -> Mapping[str, int]:
+    """Compute what is closed. On a terminal a line says how far it is, and only warnings are logged."""
+    if console.is_terminal:
+        override(log_level="WARNING", log_json="false")
+    configure_logging(SERVICE)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("looking for closed hours")
+
+        def told(table: str, rows: int) -> None:
+            bar.update(task, description=f"{table}: {rows:,} rows computed")
+
+        return compute(*prepare(), threading.Event(), told=told)
 
 
 if __name__ == "__main__":

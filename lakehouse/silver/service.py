@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from common import iceberg
 from common.config import load_config
@@ -57,12 +57,17 @@ def prepare() -> tuple[Closures, tuple[Derivation, ...]]:
 
 
 def compute(
-    closures: Closures, tables: Sequence[Derivation], stop: threading.Event, health: Health | None = None
+    closures: Closures,
+    tables: Sequence[Derivation],
+    stop: threading.Event,
+    health: Health | None = None,
+    told: Callable[[str, int], None] = lambda _table, _rows: None,
 ) -> Counter[str]:
     """Compute all closed hours of the tables, once; returns the rows committed, by table.
 
-    Ends early when ``stop`` is set. Another writer's commit in between and short failures are borne; raises
-    UnavailableError when a table keeps failing, InvariantError and SchemaError at once.
+    Ends early when ``stop`` is set. ``told`` is told of each step: the table, and the rows it has got by then. Another
+    writer's commit in between and short failures are borne; raises UnavailableError when a table keeps failing,
+    InvariantError and SchemaError at once.
     """
     done: Counter[str] = Counter({derivation.table.name: 0 for derivation in tables})
     failures = 0
@@ -70,6 +75,7 @@ def compute(
         try:
             for derivation, rows in rounds(closures, tables):
                 done[derivation.table.name] += rows
+                told(derivation.table.name, done[derivation.table.name])
                 failures = 0
                 if health is not None:
                     health.set(derivation.table.name, True)

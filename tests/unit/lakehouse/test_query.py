@@ -58,11 +58,9 @@ def test_all_columns_are_there_when_the_query_names_none(sql: str) -> None:
     assert query.run(sql).column_names == list(found.schema().column_names)
 
 
-@pytest.mark.parametrize("sql", ["SELECT * FROM bronze.nothing", "SELEC"])
-def test_a_query_that_cannot_run_names_the_tables(sql: str) -> None:
-    with pytest.raises(InputError) as caught:
-        query.run(sql)
-    assert caught.value.hint is not None and "bronze.futures_mbp10" in caught.value.hint
+def test_a_query_that_cannot_run_says_where() -> None:
+    with pytest.raises(InputError, match='syntax error at or near "SELEC"'):
+        query.run("SELEC")
 
 
 def test_the_tables_are_listed_by_their_full_names() -> None:
@@ -137,6 +135,33 @@ def test_the_command_prints_json_csv_and_a_table() -> None:
     assert as_csv.stdout.splitlines()[0] == '"_offset","ts_event"' and len(as_csv.stdout.splitlines()) == 3
     as_table = CliRunner().invoke(app, ["@volume_by_price"])
     assert "4800.25" in as_table.stdout and "1 rows" in as_table.stdout
+
+
+@pytest.mark.parametrize(
+    ("sql", "hint"),
+    [
+        (f"SELECT * FROM {TABLE}s", f"Did you mean {TABLE}?"),
+        (f"SELECT * FROM {TABLE.partition('.')[2]}s", f"Did you mean {TABLE}?"),
+        ("SELECT * FROM elsewhere", 'All of them: ./breakwater query "SHOW TABLES"'),
+        (f"SELECT sized FROM {TABLE}", "DESCRIBE"),
+    ],
+)
+def test_a_name_that_is_wrong_leads_to_the_right_one(sql: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        query.run(sql)
+    assert hint in str(caught.value.hint)
+    assert "pg_catalog" not in str(caught.value) and "sqlite" not in str(caught.value)
+
+
+def test_a_stored_query_misspelt_is_guessed() -> None:
+    with pytest.raises(InputError) as caught:
+        query.stored("last_signal")
+    assert caught.value.hint == "Did you mean @last_signals?"
+
+
+def test_a_past_that_is_no_time_is_named() -> None:
+    result = CliRunner().invoke(app, ["SELECT 1", "--at-time", "yesterday"])
+    assert result.exit_code == 1 and "'yesterday' is not a time" in result.output
 
 
 def test_the_command_fails_with_a_hint() -> None:

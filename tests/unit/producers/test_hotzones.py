@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from common.avro import decode_row, encode_row
 from common.config import MOST_HOTZONES, NS_PER_S
@@ -13,7 +14,7 @@ from common.errors import InputError
 from common.schemas import load
 from common.topics import REQUESTS
 from processors.engine.hotzones import add_hotzone, configured, remove_hotzone
-from producers.hotzones import BEHIND_NS, E4, Asked, active, changes, market_ns, price_e4, rows_of, shown
+from producers.hotzones import BEHIND_NS, E4, Asked, active, app, changes, market_ns, price_e4, rows_of, shown
 
 ASKED = Asked("SPY", "me", 10 * NS_PER_S, 11 * NS_PER_S)
 
@@ -22,6 +23,13 @@ ASKED = Asked("SPY", "me", 10 * NS_PER_S, 11 * NS_PER_S)
 def test_what_is_no_price_of_a_level_is_refused(price: float) -> None:
     with pytest.raises(InputError, match="is no price of a level"):
         price_e4(price)
+
+
+@pytest.mark.parametrize("price", ["-5", "600,5", "", "nan"])
+def test_a_price_that_is_none_is_named_before_anything_is_asked(price: str) -> None:
+    result = CliRunner().invoke(app, ["add", "600.5", price])
+    assert isinstance(result.exception, InputError)
+    assert "is no price of a level" in str(result.exception) and price in str(result.exception)
 
 
 def test_prices_of_four_decimals_survive() -> None:
