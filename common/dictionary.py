@@ -183,6 +183,12 @@ def _lines() -> Iterator[str]:
         " the window. *Smooth* values are in event time: dt is the time since the level's last snap."
     )
     yield ""
+    yield (
+        "Sources: *core.md*, *common.md*, *common-interfaces.md* and *plan* are the specification that the owner of this"
+        " project gave, *DESIGN* the design made of it, each with its section. They are not part of this repository."
+        " *decisions.md* is [docs/decisions.md](decisions.md)."
+    )
+    yield ""
     everything = list(entries())
     for topic in TOPICS:
         yield f"## {topic}"
