@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -21,6 +22,9 @@ PATIENCE_S = 400.0
 
 STORE_BYTES = 80 * 1024 * 1024
 CLUSTER = re.compile(r"ray start --address='([0-9.]+:[0-9]+)'")
+STARTS = 5
+"""A node that did not reach its head within half a minute gives up, which happens on a busy machine."""
+
 STARTED = "Ray runtime started"
 
 Found = TypeVar("Found")
@@ -100,7 +104,17 @@ class RayNodes:
             self._kill(node)
 
     def _start(self, *options: str) -> str:
-        """What a node says until it is up."""
+        """What a node said until it was up."""
+        text = ""
+        for _ in range(STARTS):
+            node, log = self._begin(*options)
+            text = eventually(partial(_first_words, node, log), f"{options} to be up")
+            if STARTED in text:
+                return text
+            self._kill(node.pid)
+        raise AssertionError(text)
+
+    def _begin(self, *options: str) -> tuple[subprocess.Popen[bytes], Path]:
         self._made += 1
         path = self._folder / f"node{self._made}.log"
         command = [str(Path(sys.executable).with_name("ray")), "start", *options]
@@ -116,13 +130,7 @@ class RayNodes:
                 start_new_session=True,
             )
         self._running[node.pid] = node
-
-        def said() -> str | None:
-            text = path.read_text(encoding="utf-8")
-            assert node.poll() is None, text
-            return text if STARTED in text and "--block" in text else None
-
-        return eventually(said, f"{options} to be up")
+        return node, path
 
     def _kill(self, node: int) -> None:
         """Kill all processes of the node, which is a session of processes."""
@@ -133,6 +141,13 @@ class RayNodes:
             except ProcessLookupError:
                 continue
         self._running.pop(node).wait()
+
+
+def _first_words(node: subprocess.Popen[bytes], log: Path) -> str | None:
+    """What a node has said once it is up, or has given up; None before."""
+    ended = node.poll() is not None
+    text = log.read_text(encoding="utf-8")
+    return text if ended or (STARTED in text and "--block" in text) else None
 
 
 def _processes() -> Iterator[Path]:
