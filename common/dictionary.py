@@ -184,8 +184,9 @@ def _lines() -> Iterator[str]:
     )
     yield ""
     yield (
-        "Sources: *core.md*, *common.md*, *common-interfaces.md* and *plan* are the specification that the owner of this"
-        " project gave, *DESIGN* the design made of it, each with its section. They are not part of this repository."
+        "Sources: *core.md*, *common.md*, *common-interfaces.md* and *plan* are the specification that the owner of"
+        " this project gave, *DESIGN* the design made of it, each with its section. They are not part of this"
+        " repository."
         " *decisions.md* is [docs/decisions.md](decisions.md)."
     )
     yield ""

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from common.cli.entry import exit_on_error, invoke
+from common.cli.logs import log_beside
 from common.telemetry import configure_logging
 from producers import service
 from producers.progress import shown_records, spinner
@@ -45,7 +46,7 @@ def publish(
 
     A second run of the same files adds nothing; after a crash it goes on where the log ends.
     """
-    configure_logging(service.SERVICE)
+    log_beside(service.SERVICE)
     with shown_records(Console(stderr=True)) as show:
         outcome = _or_exit(lambda: service.serve_files(file, speed, complex_name, namespace, show))
     Console().print(_sentence(outcome), soft_wrap=True, highlight=False)

@@ -13,8 +13,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from common.cli.entry import exit_on_error, invoke
+from common.cli.logs import log_beside
 from common.cli.options import HomeOption, require_home
-from common.settings import override
 from common.telemetry import configure_logging
 from lakehouse.silver.service import SERVICE, compute, prepare, serve
 
@@ -47,9 +47,7 @@ def silver(
 
 def _once(console: Console) -> Mapping[str, int]:
     """Compute what is closed. On a terminal a line says how far it is, and only warnings are logged."""
-    if console.is_terminal:
-        override(log_level="WARNING", log_json="false")
-    configure_logging(SERVICE)
+    log_beside(SERVICE, level="WARNING")
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("looking for closed hours")

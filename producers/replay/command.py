@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from common import topics
+from common.cli.logs import log_beside
 from common.cli.options import HomeOption
 from common.errors import ConfigError
 from common.settings import settings
@@ -166,6 +167,7 @@ def replay(
 
     [dim]breakwater replay --from 2023-12-25T23:30 --to 2023-12-26T00:30 --set W_t=10 --diff live[/dim]
     """
+    log_beside("replay")
     kinds = _kinds(what)
     if show and as_json:
         raise ConfigError("--show and --json both print", hint="Give one of them; --out takes rows besides --json.")

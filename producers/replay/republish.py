@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from common import endpoints, kafka, topics
+from common.cli.logs import log_beside
 from common.cli.options import HomeOption
 from common.columns import Batch, concat
 from common.config import load_config
@@ -22,7 +23,7 @@ from common.errors import InputError
 from common.recorded import END_NS, Recorded
 from common.registry import Registry
 from common.settings import settings
-from common.telemetry import configure_logging, stop_requested
+from common.telemetry import stop_requested
 from producers.letters.aside import SetAside
 from producers.pacing import parse_speed
 from producers.progress import shown_records
@@ -68,7 +69,7 @@ def republish(
 
     [dim]breakwater republish --to-namespace replay.noon --from 2025-06-03T13:32 --to 2025-06-03T13:34 --speed 10[/dim]
     """
-    configure_logging("republish")
+    log_beside("republish")
     source_namespace = settings().namespace if namespace is None else namespace
     check_namespace(to_namespace, source_namespace)
     partition, pace = topics.partition_of(complex_name), parse_speed(speed)

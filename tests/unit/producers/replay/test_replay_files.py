@@ -205,3 +205,11 @@ def test_a_replay_that_is_interrupted_leaves_the_old_file_and_no_half_one(
     assert "Stopped" in result.stderr
     assert [entry.name for entry in tmp_path.iterdir()] == ["signals.parquet"]
     assert path.read_bytes() == b"from before"
+
+
+def test_a_log_line_never_stands_in_the_result(tmp_path: Path) -> None:
+    for name in ("esh4-20231225.mbo.dbn.zst", "esh4-20231225.mbp-10.dbn.zst"):
+        (tmp_path / name).symlink_to(ES / name)
+    part = ["--to", "2023-12-25T22:05", "--json"]
+    result = CliRunner().invoke(app, ["--dbn", str(tmp_path), *part], catch_exceptions=False)
+    assert json.loads(result.stdout)["events"] and "files_left_out" in result.stderr
