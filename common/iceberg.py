@@ -19,7 +19,7 @@ import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog import load_catalog as load_configured_catalog
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.table import Table
 from pyiceberg.utils.config import Config
@@ -63,6 +63,18 @@ def configured() -> dict[str, str] | None:
     """The catalog's properties as PyIceberg's own configuration gives them; None when it says nothing."""
     found = Config().get_catalog_config(settings().catalog)
     return {key: str(value) for key, value in found.items()} if found else None
+
+
+def ensure_namespace(catalog: Catalog, name: str) -> None:
+    """Make the namespace unless it is there. Several processes may do so at once."""
+    try:
+        catalog.create_namespace(name)
+    except NamespaceAlreadyExistsError:
+        return
+    except Exception:
+        # An SQL catalog looks and then inserts: of two at once, the later one gets the database's own error.
+        if not catalog.namespace_exists(name):
+            raise
 
 
 def load_table(name: str) -> Table | None:

@@ -93,8 +93,7 @@ def _warehouse(catalog: Catalog) -> tuple[FileIO, str]:
     if "://" in place:
         return load_file_io(dict(catalog.properties), place), place
     # The server alone knows it, and says it of a table that is to be made, also before there is any.
-    if not catalog.namespace_exists(_UNMADE[0]):
-        catalog.create_namespace_if_not_exists(_UNMADE[0])
+    iceberg.ensure_namespace(catalog, _UNMADE[0])
     # The store's credentials may come with the table, and a transaction shows them nowhere else.
     staged = catalog.create_table_transaction(_UNMADE, Schema())._table
     return staged.io, staged.location().rstrip("/").rpartition("/")[0].rpartition("/")[0]

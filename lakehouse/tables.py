@@ -7,12 +7,10 @@ hour it is partitioned), and where each row came from: ``_partition``, ``_offset
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
-    NamespaceAlreadyExistsError,
     NoSuchNamespaceError,
     NoSuchTableError,
     TableAlreadyExistsError,
@@ -24,6 +22,7 @@ from pyiceberg.table.sorting import SortField, SortOrder
 from pyiceberg.transforms import HourTransform, IdentityTransform
 from pyiceberg.types import IntegerType, ListType, LongType, NestedField, TimestamptzType
 
+from common import iceberg
 from common.errors import InvariantError, SchemaError, UnavailableError
 from common.schemas import RecordSchema
 
@@ -103,8 +102,7 @@ def create_hourly(catalog: Catalog, name: str, schema: Schema, properties: Mappi
         )
     )
     order = SortOrder(SortField(source_id=schema.find_field("ts_event_ns").field_id, transform=IdentityTransform()))
-    with suppress(NamespaceAlreadyExistsError):
-        catalog.create_namespace(name.rpartition(".")[0])
+    iceberg.ensure_namespace(catalog, name.rpartition(".")[0])
     return catalog.create_table(
         name, schema, partition_spec=spec, sort_order=order, properties={**_PROPERTIES, **properties}
     )
