@@ -150,7 +150,7 @@ def test_a_producer_ended_in_mid_run_goes_on_where_the_log_ends(namespace: str, 
     process = start(session_files(), namespace, "--speed", "600")
     wait_for_records(namespace, process)
     process.send_signal(sign)
-    stdout, _ = process.communicate(timeout=60)
+    stdout, _ = process.communicate(timeout=180)
     assert process.returncode == (0 if sign == signal.SIGTERM else -signal.SIGKILL)
     assert ("stopped after" in stdout) == (sign == signal.SIGTERM)
     assert 0 < len(values(FUTURES_MBP10, namespace)) < COUNTS[FUTURES_MBP10]
@@ -170,7 +170,7 @@ def test_a_broker_that_dies_in_mid_run_and_returns_loses_and_doubles_nothing(own
     time.sleep(1.0)
     assert process.poll() is None
     local_stack.up(own_broker, parts=("kafka",))
-    stdout, _ = process.communicate(timeout=120)
+    stdout, _ = process.communicate(timeout=180)
     assert process.returncode == 0
     assert "46,690 added" in stdout
     assert_log_is_the_stream("")
