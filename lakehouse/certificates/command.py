@@ -13,7 +13,7 @@ from common import meta
 from common.cli.options import StoredHomeOption
 from common.errors import ConfigError, UnavailableError
 from common.settings import settings
-from lakehouse.certificates.certificate import Certificate, certify, difference
+from lakehouse.certificates.certificate import LEVELS, Certificate, certify, difference
 from lakehouse.certificates.log import Broker
 
 FOLDER = "certificates"
@@ -80,7 +80,8 @@ def _show(now: Certificate, console: Console) -> None:
                 part.table_rows,
                 counts.silver_rows,
                 part.dead_letters,
-                part.missing_offsets,
+                # The ends of transactions take offsets, too.
+                None if topic in LEVELS else part.missing_offsets,
             )
             name = topic if number == "0" else f"{topic}:{number}"
             shown.add_row(name, *("·" if cell is None else f"{cell:,}" for cell in cells))
