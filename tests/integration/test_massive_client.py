@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,8 +144,11 @@ def test_through_every_fault_each_message_comes_or_is_dead_or_lies_in_a_gap(capt
     assert account.dead == found.garbage
     assert greeks(run) == chain_sent(gateway) > 0
     if fault == "drop":
-        topics = {topic for topic, _, _ in account.gaps}
-        assert len(account.gaps) == 6 and topics == set(run.feed.topics) - {OPTIONS_GREEKS}
+        # A drop that finds its connection lost already, as on a slow machine, is none.
+        connected = [a.topics for a in run.inbox.arrivals if isinstance(a, Connection) and a.state == "CONNECTED"]
+        again = {topic: sum(topic in topics for topics in connected) - 1 for topic in run.feed.topics}
+        assert Counter(topic for topic, _, _ in account.gaps) == {t: n for t, n in again.items() if t != OPTIONS_GREEKS}
+        assert all(again[topic] >= 1 for topic in again if topic != OPTIONS_GREEKS)
         assert found.lost
     else:
         assert (account.gaps, found.lost, found.copies_lost) == ([], [], 0)
