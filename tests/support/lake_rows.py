@@ -20,6 +20,8 @@ SESSIONS = (20240102, 20240103)
 SESSION_NS = (1_704_205_800_000_000_000, 1_704_292_200_000_000_000)
 """09:30 in New York."""
 SPACING_NS = 20_000_000_000
+EXPIRY_DAY = 19_725
+"""The second session's date, in days since 1970-01-01."""
 LEVELS = ("ROUND_470", "ROUND_471", "VWAP", "CALL_WALL_475", "PUT_WALL_465")
 KINDS = ("ROUND", "ROUND", "VWAP", "CALL_WALL", "PUT_WALL")
 STRIKES = (465.0, 470.0, 475.0)
@@ -50,7 +52,7 @@ def rows(topic: str, count: int, seed: int = 1, first_offset: int = 0) -> pa.Tab
         "ts_touch_ns": times,
         "ts_passage_ns": [None if n % 4 == 0 else int(times[n]) + n * 250_000_000 for n in range(count)],
         "episode_id": [f"{LEVELS[n % len(LEVELS)]}-{n % EPISODES}" for n in range(count)],
-        "exp_date": np.full(count, SESSIONS[1]),
+        "exp_date": np.full(count, EXPIRY_DAY),
     }
     columns = {
         field.name: pa.array(given[field.name], field.arrow) if field.name in given else _made(field, count, random)
