@@ -6,6 +6,7 @@ which ``status`` and ``demo`` find it.
 
 from __future__ import annotations
 
+import _thread
 import json
 import logging
 import os
@@ -169,4 +170,6 @@ def stop_requested() -> threading.Event:
 
 
 def _on_signal(_number: int, _frame: object) -> None:
-    _stop.set()
+    # Not set here: the main thread may be inside the event, holding its lock, and would wait for itself for ever.
+    # Nor by threading.Thread, whose start takes a lock of its own.
+    _thread.start_new_thread(_stop.set, ())

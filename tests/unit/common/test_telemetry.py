@@ -195,6 +195,22 @@ def test_a_signal_asks_the_service_to_stop(number: signal.Signals, home: Path) -
         assert child.wait(60) == 0
 
 
+INSIDE = """
+import signal
+from common.telemetry import stop_requested
+stop = stop_requested()
+with stop._cond:
+    signal.raise_signal(signal.SIGTERM)
+    assert not stop.is_set()
+assert stop.wait(60)
+"""
+
+
+def test_a_signal_that_comes_while_the_main_thread_is_inside_the_event_hangs_nobody(home: Path) -> None:
+    command = [sys.executable, "-c", INSIDE]
+    assert subprocess.run(command, cwd=PROJECT_ROOT, env=child_environment(), timeout=60, check=False).returncode == 0
+
+
 def test_asking_off_the_main_thread_installs_no_handlers() -> None:
     before = signal.getsignal(signal.SIGTERM)
     found: list[threading.Event] = []
